@@ -6,13 +6,14 @@
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
 
+#[expect(dead_code, reason = "another bench has the records of all services, at given times")]
 mod invented;
 
 use std::error::Error;
 use std::process::Command;
 
 use chrono::DateTime;
-use invented::Service;
+use invented::{Random, Recipe};
 use trailkeeper::env::{ConfigErrors, Env};
 use trailkeeper::record::{Broken, Reader};
 use trailkeeper::source::{PageRequest, Position, SOURCES, read_page};
@@ -27,8 +28,10 @@ const READ: &str = "--read";
 const PAGES: u64 = 8;
 
 struct Kind {
-    service: Service,
+    recipe: Recipe,
     source: &'static str,
+    /// What stands before the records of an answer, and behind them.
+    envelope: (&'static str, &'static str),
     what: &'static str,
     /// Records of a page.
     page: usize,
@@ -36,20 +39,26 @@ struct Kind {
 
 const KINDS: [Kind; 3] = [
     Kind {
-        service: Service::Mail,
-        source: "mail",
+        recipe: invented::mail,
+        source: "yandex-mail",
+        envelope: (r#"{"events":["#, r#"],"nextPageToken":"100_0"}"#),
         what: "mail",
         page: 100,
     },
     Kind {
-        service: Service::Terraform,
+        recipe: invented::terraform,
         source: "tfc",
+        envelope: (
+            r#"{"data":["#,
+            r#"],"pagination":{"current_page":1,"prev_page":null,"next_page":2,"total_pages":8,"total_count":7100}}"#,
+        ),
         what: "HCP Terraform",
         page: 500,
     },
     Kind {
-        service: Service::Port,
+        recipe: invented::port,
         source: "port",
+        envelope: (r#"{"ok":true,"audits":["#, "]}"),
         what: "Port, an object before and after",
         page: 250,
     },
@@ -96,9 +105,7 @@ fn read(kind: &Kind, rounds: usize) -> Result<(usize, usize)> {
         position: Position::First,
         size: source.page_size(),
     };
-    let pages: Vec<String> = (0..PAGES)
-        .map(|seed| invented::page(kind.service, kind.page, seed))
-        .collect();
+    let pages: Vec<String> = (0..PAGES).map(|seed| page(kind, seed)).collect();
     let mut reader = Reader::new(source.kind().shape);
     let (mut records, mut bytes) = (0, 0);
     for page in (0..rounds).flat_map(|_| &pages) {
@@ -109,6 +116,14 @@ fn read(kind: &Kind, rounds: usize) -> Result<(usize, usize)> {
         }
     }
     Ok((records, bytes))
+}
+
+/// Returns an answer of the service, different for each `seed`.
+fn page(kind: &Kind, seed: u64) -> String {
+    let mut random = Random::new(seed);
+    let records: Vec<String> = (0..kind.page).map(|_| (kind.recipe)(&mut random)).collect();
+    let (before, behind) = kind.envelope;
+    format!("{before}{}{behind}", records.join(","))
 }
 
 /// Counts the instructions of a process that reads pages; returns them, and what that process returns.

@@ -1,27 +1,40 @@
-//! Invented records as three services write them: flat mail of 620 bytes, audit trails of HCP Terraform of 540, and
-//! Port's of 4 100, which hold an entity before and after its change.
+//! Invented records as the services write them: flat mail of 620 bytes and disk of 480, the unified audit log of Yandex 360 of
+//! 480, audit trails of HCP Terraform of 540, and Port's of 4 100, which hold an entity before and after its change.
 //!
 //! Imports: nothing.
 
 use std::fmt::Write;
 
-/// A service whose records are measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Service {
-    Mail,
-    Terraform,
-    Port,
-}
+/// Makes a record of a service.
+pub(crate) type Recipe = fn(&mut Random) -> String;
 
 /// Numbers that are the same in each run.
 #[derive(Debug)]
-struct Random(u64);
+pub(crate) struct Random {
+    state: u64,
+    /// The time of the next record, if it is given.
+    time: Option<String>,
+}
 
 impl Random {
+    /// Those of a seed; the times of the records are of any day of a month.
+    pub(crate) fn new(seed: u64) -> Self {
+        Self {
+            state: seed,
+            time: None,
+        }
+    }
+
+    /// Returns a record of this time.
+    pub(crate) fn record_at(&mut self, recipe: Recipe, time: String) -> String {
+        self.time = Some(time);
+        recipe(self)
+    }
+
     /// SplitMix64.
     fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         mixed ^ (mixed >> 31)
@@ -38,6 +51,11 @@ impl Random {
     fn words(&mut self, count: u64) -> String {
         let words: Vec<&str> = (0..count).map(|_| self.of(&WORDS)).collect();
         words.join(" ")
+    }
+
+    /// Returns the time of a record: that which is given, or any.
+    fn record_time(&mut self) -> String {
+        self.time.take().unwrap_or_else(|| self.time())
     }
 
     fn time(&mut self) -> String {
@@ -92,26 +110,8 @@ const PEOPLE: [&str; 6] = ["a.petrova", "b.sato", "c.nguyen", "d.okafor", "e.lin
 const LANGUAGES: [&str; 5] = ["TypeScript", "Go", "Python", "Rust", "Kotlin"];
 const BLUEPRINTS: [&str; 4] = ["service", "microservice", "environment", "deployment"];
 
-/// Returns an answer of the service with this many records, different for each `seed`.
-pub(crate) fn page(service: Service, records: usize, seed: u64) -> String {
-    let mut random = Random(seed);
-    let record = match service {
-        Service::Mail => mail,
-        Service::Terraform => terraform,
-        Service::Port => port,
-    };
-    let records: Vec<String> = (0..records).map(|_| record(&mut random)).collect();
-    let records = records.join(",");
-    match service {
-        Service::Mail => format!(r#"{{"events":[{records}],"nextPageToken":"100_0"}}"#),
-        Service::Terraform => format!(
-            r#"{{"data":[{records}],"pagination":{{"current_page":1,"prev_page":null,"next_page":2,"total_pages":8,"total_count":7100}}}}"#
-        ),
-        Service::Port => format!(r#"{{"ok":true,"audits":[{records}]}}"#),
-    }
-}
-
-fn mail(random: &mut Random) -> String {
+/// Of the mail log of Yandex 360.
+pub(crate) fn mail(random: &mut Random) -> String {
     let kind = random.of(&[
         "message_receive",
         "mailbox_send",
@@ -121,7 +121,7 @@ fn mail(random: &mut Random) -> String {
     ]);
     let (user, other) = (random.of(&PEOPLE), random.of(&PEOPLE));
     let (subject_words, id) = (5 + random.below(10), random.next());
-    let (time, subject) = (random.time(), random.words(subject_words));
+    let (time, subject) = (random.record_time(), random.words(subject_words));
     let labels = random.of(&["", "", r#""важное""#, r#""seen","priority""#]);
     let folder = random.of(&["Inbox", "Sent", "Входящие", "Archive"]);
     let user_uid = 1_130_000_000_000_000 + random.below(1_000_000);
@@ -137,8 +137,48 @@ fn mail(random: &mut Random) -> String {
     )
 }
 
-fn terraform(random: &mut Random) -> String {
-    let (id, request, time) = (random.uuid(), random.uuid(), random.time());
+/// Of the disk log of Yandex 360.
+pub(crate) fn disk(random: &mut Random) -> String {
+    let kind = random.of(&[
+        "fs-store",
+        "fs-mkdir",
+        "fs-trash-append",
+        "fs-move",
+        "share-invite-user",
+    ]);
+    let (user, owner) = (random.of(&PEOPLE), random.of(&PEOPLE));
+    let (words, size) = (1 + random.below(5), random.below(40_000_000));
+    let (time, changed, path) = (random.record_time(), random.time(), random.words(words));
+    let (user_uid, owner_uid) = (random.below(1_000_000), random.below(1_000_000));
+    let (id, file, request, address) = (random.next(), random.next(), random.next(), random.below(65_536));
+    format!(
+        r#"{{"eventType":"{kind}","date":"{time}","orgId":1000001,"userUid":"1130000{user_uid:09}","userLogin":"{user}@example.org","userName":"Анна Петрова","ownerUid":"1130000{owner_uid:09}","ownerLogin":"{owner}@example.org","ownerName":"Bob Sato","resourceFileId":"{file}","path":"/disk/Общая папка/{path}.xlsx","size":"{size}","lastModificationDate":"{changed}","rights":"","requestId":"{request:x}","uniqId":"{id}","clientIp":"2001:db8::{address:x}"}}"#
+    )
+}
+
+/// Of the unified audit log of Yandex 360.
+pub(crate) fn yandex_audit(random: &mut Random) -> String {
+    let kind = random.of(&[
+        "id_cookie.set",
+        "id_device_token.issued",
+        "id_nondevice_token.issued",
+        "id_app_password.login",
+    ]);
+    let (user, service, status) = (
+        random.of(&PEOPLE),
+        random.of(&["ID", "Mobile", "Api"]),
+        random.of(&["Success", "Success", "Failure"]),
+    );
+    let (time, expires, id, request) = (random.record_time(), random.time(), random.uuid(), random.next());
+    let (user_uid, address, device) = (random.below(1_000_000), random.below(65_536), random.next());
+    format!(
+        r#"{{"event":{{"org_id":1000001,"uid":1130000000{user_uid:06},"type":"{kind}","service":"{service}","status":"{status}","ip":"2001:db8::{address:x}/128","occurred_at":"{time}","request_id":"{request:016x}","idempotency_id":"{id}","is_system":false,"meta":{{"device_id":"{device:016x}","device_name":"Телефон","expires_at":"{expires}"}}}},"user_login":"{user}@example.org","user_name":"Анна Петрова"}}"#
+    )
+}
+
+/// Of HCP Terraform.
+pub(crate) fn terraform(random: &mut Random) -> String {
+    let (id, request, time) = (random.uuid(), random.uuid(), random.record_time());
     let (user, run) = (random.below(900), random.next());
     let impersonator = if random.below(8) == 0 { r#""user-9""# } else { "null" };
     let (kind, action) = (
@@ -164,8 +204,9 @@ fn terraform(random: &mut Random) -> String {
     )
 }
 
-fn port(random: &mut Random) -> String {
-    let (id, time) = (random.next(), random.time());
+/// Of Port.
+pub(crate) fn port(random: &mut Random) -> String {
+    let (id, time) = (random.next(), random.record_time());
     let (blueprint, entity) = (random.of(&BLUEPRINTS), random.below(4_000));
     let (before, after) = entities(random, blueprint, entity);
     let (action, before) = match random.below(10) {
