@@ -27,32 +27,37 @@ pub(crate) enum Address {
 }
 
 /// A text is not the URL of a store.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "must be the URL of a folder (`file:///mnt/copies`) or of object storage (`s3://bucket/path`, `az://container/path`, `gs://bucket/path`), without a user, a query and a fragment"
-)]
-pub(crate) struct AddressError;
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum AddressError {
+    #[error(
+        "must be the URL of a folder (`file:///mnt/copies`) or of object storage (`s3://bucket/path`, `az://container/path`, `gs://bucket/path`), without a user, a query and a fragment"
+    )]
+    NoStore,
+    #[error("must name a folder of this machine by its whole path, behind three slashes: `file:///mnt/copies`")]
+    NotWhole,
+}
 
 impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let url = Url::parse(text).map_err(|_| AddressError)?;
+        let no_store = AddressError::NoStore;
+        let url = Url::parse(text).map_err(|_| no_store)?;
         let is_odd = !url.username().is_empty() || url.password().is_some();
         if is_odd || url.query().is_some() || url.fragment().is_some() || url.port().is_some() {
-            return Err(AddressError);
+            return Err(no_store);
         }
         let service = match url.scheme() {
-            "file" => return url.to_file_path().map(Self::Folder).map_err(|()| AddressError),
+            "file" => return folder(text, &url).map(Self::Folder),
             "s3" => Service::S3,
             "az" | "azure" => Service::Azure,
             "gs" => Service::Google,
-            _ => return Err(AddressError),
+            _ => return Err(no_store),
         };
-        let bucket = url.host_str().filter(|host| !host.is_empty()).ok_or(AddressError)?;
+        let bucket = url.host_str().filter(|host| !host.is_empty()).ok_or(no_store)?;
         let prefix = url.path().trim_matches('/');
         if prefix.split('/').any(|part| part == "." || part == "..") || prefix.contains('%') {
-            return Err(AddressError);
+            return Err(no_store);
         }
         Ok(Self::Objects {
             service,
@@ -60,6 +65,13 @@ impl FromStr for Address {
             prefix: prefix.to_owned(),
         })
     }
+}
+
+/// Returns the folder of a URL. `file:copies` is none: read as a URL it would be that of `/copies`.
+fn folder(text: &str, url: &Url) -> Result<PathBuf, AddressError> {
+    let is_whole = text.split_once(':').is_some_and(|(_, path)| path.starts_with('/'));
+    let folder = url.to_file_path().ok().filter(|_| is_whole);
+    folder.ok_or(AddressError::NotWhole)
 }
 
 impl fmt::Display for Address {
@@ -105,10 +117,12 @@ mod tests {
             "s3://bucket/a?versionId=1",
             "s3://bucket/a#b",
             "s3://bucket/a%2Fb",
-            "file://host/a",
             "",
         ] {
-            assert!(text.parse::<Address>().is_err(), "{text}");
+            assert_eq!(text.parse::<Address>(), Err(AddressError::NoStore), "{text}");
+        }
+        for text in ["file://host/a", "file:copies", "file:./copies"] {
+            assert_eq!(text.parse::<Address>(), Err(AddressError::NotWhole), "{text}");
         }
     }
 }

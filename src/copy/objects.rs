@@ -44,6 +44,8 @@ pub(super) struct Objects {
     /// Whether it is known that it has no conditional writing.
     has_no_conditions: AtomicBool,
     secrets: Arc<Secrets>,
+    /// What is to be set, if nothing says who may write there.
+    advice: Option<&'static str>,
 }
 
 impl fmt::Debug for Objects {
@@ -68,13 +70,15 @@ impl Objects {
             Service::Azure => azure(bucket, settings, connector),
             Service::Google => google(bucket, settings, connector),
         };
-        let shown = |error: Error| StoreError::new(shown(&error, &settings.secrets));
+        let advice = advice(service, settings);
+        let shown = |error: Error| StoreError::new(told(&error, &settings.secrets, advice));
         Ok(Self {
             store: store.map_err(shown)?,
             prefix: Path::from(prefix),
             runtime,
             has_no_conditions: AtomicBool::new(false),
             secrets: Arc::clone(&settings.secrets),
+            advice,
         })
     }
 
@@ -94,7 +98,10 @@ impl Objects {
 
     fn wait<T>(&self, doing: &str, name: &str, work: impl Future<Output = Result<T, Error>>) -> Result<T, StoreError> {
         let done = self.runtime.block_on(work);
-        done.map_err(|error| StoreError::new(format!("cannot {doing} {name}: {}", shown(&error, &self.secrets))))
+        done.map_err(|error| {
+            let told = told(&error, &self.secrets, self.advice);
+            StoreError::new(format!("cannot {doing} {name}: {told}"))
+        })
     }
 
     /// Writes an object on condition that there is none; `None` if the service knows no conditions.
@@ -152,6 +159,39 @@ impl Store for Objects {
             self.put_after_looking(&path, bytes).await
         })
     }
+}
+
+/// Says what is to be set where nothing is that says who asks.
+fn advice(service: Service, settings: &ObjectStorageSettings) -> Option<&'static str> {
+    let has_key = match service {
+        Service::S3 => settings.access_key.is_some() && settings.access_secret.is_some(),
+        Service::Azure => {
+            let has_key = settings.account_key.is_some() || settings.signature.is_some();
+            settings.account.is_some() && (has_key || settings.application_secret.is_some())
+        }
+        Service::Google => settings.google_file.is_some(),
+    };
+    let advice = match service {
+        Service::S3 => {
+            "no key is set, so that the role of this machine was to count: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or \
+             give it a role that may use the bucket"
+        }
+        Service::Azure => {
+            "no account with a key is set: set AZURE_STORAGE_ACCOUNT_NAME, and AZURE_STORAGE_ACCOUNT_KEY, AZURE_STORAGE_SAS_TOKEN, or \
+             AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET"
+        }
+        Service::Google => {
+            "no service account is set, so that the role of this machine was to count: set GOOGLE_APPLICATION_CREDENTIALS, or give \
+             it a role that may use the bucket"
+        }
+    };
+    (!has_key).then_some(advice)
+}
+
+/// Returns what has failed, and what is to be set.
+fn told(error: &Error, secrets: &Secrets, advice: Option<&'static str>) -> String {
+    let advice = advice.map_or_else(String::new, |advice| format!("; {advice}"));
+    shown(error, secrets) + &advice
 }
 
 fn exposed(secret: Option<&SecretString>) -> Option<String> {
@@ -247,5 +287,49 @@ fn shown(error: &Error, secrets: &Secrets) -> String {
     match text.char_indices().nth(LONGEST_TEXT) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::env::{ConfigErrors, Env};
+
+    #[test]
+    fn where_nothing_says_who_asks_it_is_said_what_to_set() {
+        const SECRET: &str = "swordfish-swordfish";
+        let none: &[(&str, &str)] = &[];
+        let s3 = [("AWS_ACCESS_KEY_ID", "AKIA7"), ("AWS_SECRET_ACCESS_KEY", SECRET)];
+        let azure = [
+            ("AZURE_STORAGE_ACCOUNT_NAME", "copies"),
+            ("AZURE_STORAGE_ACCOUNT_KEY", SECRET),
+        ];
+        let google = [("GOOGLE_APPLICATION_CREDENTIALS", "/etc/google.json")];
+        for (service, pairs, expected) in [
+            (Service::S3, none, Some("AWS_SECRET_ACCESS_KEY")),
+            (Service::S3, &s3[..1], Some("AWS_SECRET_ACCESS_KEY")),
+            (Service::S3, &s3[..], None),
+            (Service::Azure, none, Some("AZURE_STORAGE_ACCOUNT_NAME")),
+            (Service::Azure, &azure[..1], Some("AZURE_STORAGE_SAS_TOKEN")),
+            (Service::Azure, &azure[..], None),
+            (Service::Google, none, Some("GOOGLE_APPLICATION_CREDENTIALS")),
+            (Service::Google, &google[..], None),
+        ] {
+            let env = Env::from_pairs(pairs.iter().copied());
+            let settings = ObjectStorageSettings::read(&env, &mut ConfigErrors::default()).unwrap();
+            let advice = advice(service, &settings);
+            let is_as_expected = match (advice, expected) {
+                (Some(advice), Some(expected)) => advice.contains(expected),
+                (advice, expected) => advice.is_none() && expected.is_none(),
+            };
+            assert!(is_as_expected, "{pairs:?}: {advice:?}");
+            let error = Error::NotImplemented {
+                operation: "list".to_owned(),
+                implementer: SECRET.to_owned(),
+            };
+            let told = told(&error, &settings.secrets, advice);
+            assert_eq!(told.contains("; no "), expected.is_some(), "{told}");
+            assert!(pairs.len() < 2 || !told.contains(SECRET), "{told}");
+        }
     }
 }
