@@ -16,7 +16,7 @@ use super::kafka::broker::Broker;
 use super::support::{Catalog, PATIENCE, Run, at, base_name, event, events, process, serve, tool, wait_until};
 
 /// Lines that cannot be run here, and why.
-const NOT_RUN: [(&str, &str); 26] = [
+const NOT_RUN: [(&str, &str); 27] = [
     (
         "trailkeeper copy --to file:///mnt/copies --dry-run",
         "the tests of copy run it, with folders of their own",
@@ -49,6 +49,7 @@ const NOT_RUN: [(&str, &str); 26] = [
     ("cargo bench --bench parts", "like the one above"),
     ("cargo bench --bench forward_kafka", "like the one above"),
     ("cargo bench --bench search", "like the one above"),
+    ("cargo bench --bench pack", "like the one above"),
     ("cargo bench --bench forward_latency", "like the one above"),
     ("cargo bench --bench evidence", "like the one above"),
     ("cargo bench --bench instructions", "like the one above"),
