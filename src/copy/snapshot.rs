@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::archive::{FileUse, HeldFile, Location};
 use crate::coverage::{JOURNAL_FILES, PENDING_FILE};
+use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::folder::{ANCHORS, CHECKPOINT, CHECKPOINTS, ENTRIES, LOST, POLICY, UNSIGNED};
 use crate::forward;
 use crate::fs::FileError;
@@ -73,6 +74,7 @@ pub(super) fn of_evidence(folder: &Path) -> Result<Snapshot, SnapshotError> {
         let before = files_of_evidence(&location)?;
         let mut taken = Snapshot::new();
         add_all(&mut taken, before.iter().cloned())?;
+        leave_out_unsealed(&mut taken)?;
         Ok(are_same(&before, &files_of_evidence(&location)?).then_some(taken))
     })
 }
@@ -131,6 +133,37 @@ fn add_all(taken: &mut Snapshot, files: impl IntoIterator<Item = HeldFile>) -> R
         taken.insert(file.name.clone(), Taken { file, end, read });
     }
     Ok(())
+}
+
+/// Leaves out entries that belong to no checkpoint: those that a killed seal has left, which the next one replaces by others.
+fn leave_out_unsealed(taken: &mut Snapshot) -> Result<(), FileError> {
+    let sealed = sealed_entries(taken);
+    if let Some(entries) = taken.get_mut(ENTRIES) {
+        let text = entries.file.read()?;
+        let mut newlines = memchr::memchr_iter(b'\n', &text);
+        let last = sealed.checked_sub(1).map(|before| newlines.nth(before));
+        entries.end = match last {
+            None => 0,
+            // Fewer than there should be are told by whoever reads the log.
+            Some(newline) => newline.map_or(entries.end, |newline| newline as u64 + 1),
+        };
+    }
+    Ok(())
+}
+
+/// Returns how many entries the largest checkpoint has, signed or not.
+fn sealed_entries(taken: &Snapshot) -> usize {
+    let text = |name: &str| taken.get(name)?.read.as_deref().map(String::from_utf8_lossy);
+    let signed = text(CHECKPOINT).and_then(|text| Checkpoint::unverified(&text));
+    let waiting = text(UNSIGNED).and_then(|text| Checkpoint::of_text(&text));
+    let named = taken
+        .keys()
+        .filter_map(|name| name.strip_prefix(CHECKPOINTS)?.strip_prefix('/'));
+    let sizes = named.filter_map(|name| name.parse().ok());
+    let sizes = sizes.chain(signed.into_iter().chain(waiting).map(|checkpoint| checkpoint.size));
+    sizes
+        .max()
+        .map_or(0, |size| usize::try_from(size).unwrap_or(usize::MAX))
 }
 
 fn are_same(before: &[HeldFile], after: &[HeldFile]) -> bool {

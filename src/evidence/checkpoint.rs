@@ -66,7 +66,7 @@ impl Checkpoint {
     }
 
     /// Reads a checkpoint whose signatures nobody has verified.
-    pub(super) fn unverified(text: &str) -> Option<Self> {
+    pub(crate) fn unverified(text: &str) -> Option<Self> {
         Self::parse(&Note::parse(text).ok()?.text)
     }
 
@@ -76,7 +76,7 @@ impl Checkpoint {
     }
 
     /// Reads a checkpoint that has no signatures.
-    pub(super) fn of_text(text: &str) -> Option<Self> {
+    pub(crate) fn of_text(text: &str) -> Option<Self> {
         Self::parse(text)
     }
 

@@ -284,17 +284,40 @@ fn a_copy_is_restored_into_empty_folders_alone_and_nobody_writes_there_until_it_
     assert!(names.stderr.contains("the settings say other"), "{}", names.stderr);
 }
 
+fn with_evidence(catalog: Catalog) -> Catalog {
+    let root = catalog.root().to_owned();
+    catalog
+        .with("EVIDENCE_FOLDER", root.join("evidence").display())
+        .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+        .with("EVIDENCE_KEY_FILE", root.join("evidence.key").display())
+}
+
+/// The next seal writes others in their place, with which the copy would not go on.
+#[test]
+fn entries_that_a_killed_seal_has_left_are_not_copied() {
+    let sandbox = sandbox(4);
+    let catalog = with_evidence(Catalog::of(&sandbox, &[Api::Mail]));
+    assert_eq!(catalog.run(&["evidence", "keygen"]).code, 0);
+    catalog.collect(0, &[]);
+    let entries = catalog.root().join("evidence/entries.jsonl");
+    let sealed = fs::read_to_string(&entries).unwrap();
+    fs::write(&entries, format!("{sealed}{{\"never\":\"signed\"}}\n")).unwrap();
+    let (_folder, url) = store(&catalog);
+    copy(&catalog, 0, &url);
+    sandbox.add(Api::Mail, vec![event(Api::Mail, at(1), "new")]);
+    catalog.collect(0, &[]);
+    shown(&catalog, 0, &["seal"]);
+    assert!(fs::read_to_string(&entries).unwrap().len() > sealed.len());
+    copy(&catalog, 0, &url);
+    let other = with_evidence(elsewhere(&sandbox, &[Api::Mail]));
+    shown(&other, 0, &["copy", "--from", &url]);
+    shown(&other, 0, &["verify", "--evidence"]);
+}
+
 #[test]
 fn what_is_sealed_is_copied_with_its_evidence_and_verifies_where_it_is_restored() {
     let sandbox = sandbox(6);
-    let place = |catalog: Catalog| {
-        let root = catalog.root().to_owned();
-        catalog
-            .with("EVIDENCE_FOLDER", root.join("evidence").display())
-            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
-            .with("EVIDENCE_KEY_FILE", root.join("evidence.key").display())
-    };
-    let catalog = place(Catalog::of(&sandbox, &[Api::Mail]));
+    let catalog = with_evidence(Catalog::of(&sandbox, &[Api::Mail]));
     assert_eq!(catalog.run(&["evidence", "keygen"]).code, 0);
     catalog.collect(0, &[]);
     shown(&catalog, 0, &["pack", "--older-than", "3d"]);
@@ -305,7 +328,7 @@ fn what_is_sealed_is_copied_with_its_evidence_and_verifies_where_it_is_restored(
     let key = fs::read(catalog.root().join("evidence.key")).unwrap();
     let leaked = files(&folder).into_values().any(|bytes| bytes == key);
     assert!(!leaked, "the key is not copied");
-    let other = place(elsewhere(&sandbox, &[Api::Mail]));
+    let other = with_evidence(elsewhere(&sandbox, &[Api::Mail]));
     shown(&other, 0, &["copy", "--from", &url]);
     assert_eq!(
         files(&other.root().join("evidence")),
