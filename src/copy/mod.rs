@@ -28,6 +28,8 @@ pub(crate) use address::Address;
 pub(crate) use copier::{Copied, CopiedSection, Copier, CopyError};
 pub(crate) use manifest::EVIDENCE;
 pub(crate) use restorer::{RestoreError, Restored, Restorer};
+#[cfg(test)]
+pub(crate) use store::Put;
 pub(crate) use store::{Store, StoreError};
 
 use tokio::runtime::Handle;

@@ -3,6 +3,8 @@
 
 pub(crate) mod bound;
 mod catalog;
+#[cfg(unix)]
+pub(crate) mod mortal_store;
 pub(crate) mod packed;
 pub(crate) mod random;
 pub(crate) mod record;

@@ -1,7 +1,10 @@
 //! Any sequence of what happens to days, killed at any operation, against a model: nothing is lost, nothing comes twice, what is held
-//! stays, offsets lead to the same lines, and what was sealed stays true.
+//! stays, offsets lead to the same lines, what was sealed stays true, and what was copied comes back.
 
 use std::collections::BTreeSet;
+use std::error::Error;
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
@@ -13,15 +16,20 @@ use super::packing::PackRule;
 use super::settling::settle;
 use super::{Limit, UpkeepError};
 use crate::archive::faulty::Fault;
-use crate::archive::{Archive, Batch, Hold, Holds, LineCounter, Lock, Packer, content_of};
+use crate::archive::{Archive, Batch, Hold, Holds, LineCounter, Location, Lock, Packer, content_of};
 use crate::config::{EvidenceSettings, KeySource, StreamPlace};
-use crate::coverage::{Counted, Entry, Journal, Scope, Standing, Sum, Wanted, day_span};
+use crate::copy::{Copier, Restorer};
+use crate::coverage::{Asked, Counted, End, Entry, Journal, Purpose, Scope, Standing, Sum, Wanted, day_span};
+use crate::evidence::folder::{CHECKPOINT, CHECKPOINTS, ENTRIES};
 use crate::evidence::keeper::Keeper;
 use crate::evidence::seal::SealOptions;
 use crate::forward::position::Positions;
 use crate::forward::reader::LineReader;
+use crate::fs::FileError;
+use crate::process::shutdown;
 use crate::source::SOURCES;
 use crate::test_support::Catalog;
+use crate::test_support::mortal_store::MortalStore;
 use crate::test_support::random::cases;
 use crate::test_support::record::{SHAPE, record};
 use crate::window::Window;
@@ -50,6 +58,11 @@ enum Op {
     Release,
     Forward,
     Seal,
+    /// A seal that is killed: this part of what it writes is on disk.
+    KilledSeal(u8),
+    Copy,
+    /// The last copy is restored elsewhere.
+    Restore,
     /// What follows is killed at this operation.
     Arm(u64, usize),
     PowerCut(u8),
@@ -66,22 +79,90 @@ fn op() -> impl Strategy<Value = Op> {
         1 => Just(Op::Release),
         3 => Just(Op::Forward),
         3 => Just(Op::Seal),
+        1 => any::<u8>().prop_map(Op::KilledSeal),
+        2 => Just(Op::Copy),
+        1 => Just(Op::Restore),
         5 => (0u64..60, 0usize..200).prop_map(|(after, bytes)| Op::Arm(after, bytes)),
         1 => prop_oneof![Just(0), Just(255), any::<u8>()].prop_map(Op::PowerCut),
     ]
+}
+
+/// What a day has to hold.
+#[derive(Clone, Debug, Default)]
+struct Day {
+    /// The ids of what the service has given.
+    given: Vec<String>,
+    /// The lines, of which those that were torn and ended later are no records.
+    lines: Vec<String>,
+    /// The part of a line that a killed run has left behind them.
+    torn: String,
+    /// How many bytes a run has synced.
+    synced: usize,
+    /// The records that were forwarded.
+    sent: Vec<String>,
+}
+
+impl Day {
+    fn content(&self) -> String {
+        self.lines.concat() + &self.torn
+    }
+
+    fn records(&self) -> impl Iterator<Item = &String> {
+        let is_record = |line: &&String| serde_json::from_str::<serde_json::Value>(line).is_ok();
+        self.lines.iter().filter(is_record)
+    }
+
+    /// Takes in what a run has left, which may have been killed: what was there, and of the `new` lines the first. What was torn
+    /// may have been ended.
+    fn grow(&mut self, content: &str, new: &[String]) {
+        let held = self.content();
+        let mut rest = content
+            .strip_prefix(&held)
+            .unwrap_or_else(|| panic!("{content} and not {held}"));
+        if let Some(behind) = rest.strip_prefix('\n').filter(|_| !self.torn.is_empty()) {
+            self.lines.push(std::mem::take(&mut self.torn) + "\n");
+            rest = behind;
+        }
+        for line in new.iter().filter(|line| !held.contains(*line)) {
+            if let Some(behind) = rest.strip_prefix(line.as_str()) {
+                self.lines.push(line.clone());
+                rest = behind;
+            } else if line.starts_with(rest) {
+                self.torn += rest;
+                rest = "";
+                break;
+            }
+        }
+        assert_eq!(rest, "", "{content}");
+    }
+
+    /// Takes in what a power cut has left: all that was synced.
+    fn shrink(&mut self, content: &str) {
+        let held = self.content();
+        assert!(
+            held.starts_with(content) && content.len() >= self.synced,
+            "{content} of {held}"
+        );
+        let end = content.rfind('\n').map_or(0, |newline| newline + 1);
+        self.lines = content[..end].split_inclusive('\n').map(str::to_owned).collect();
+        self.torn = content[end..].to_owned();
+    }
 }
 
 struct Model {
     catalog: Catalog,
     place: StreamPlace,
     evidence: EvidenceSettings,
-    /// The ids of what the service has given.
-    given: [Vec<String>; DAYS.len()],
-    /// What each day has to hold, and what of it was forwarded.
-    lines: [Vec<String>; DAYS.len()],
-    sent: [Vec<String>; DAYS.len()],
+    days: [Day; DAYS.len()],
     positions: Positions,
     held: BTreeSet<usize>,
+    /// How many runs and seals there were: each has a time of its own.
+    ticks: i64,
+    store: MortalStore,
+    /// What the newest copy has of each day that was not expired; `None` if that is not known.
+    copied: Option<[Option<String>; DAYS.len()]>,
+    /// After how many operations what follows is killed.
+    armed: Option<(u64, usize)>,
     _log: TempDir,
 }
 
@@ -123,65 +204,127 @@ impl Model {
             catalog,
             place,
             evidence,
-            given: Default::default(),
-            lines: Default::default(),
-            sent: Default::default(),
+            days: Default::default(),
             positions: Positions::default(),
             held: BTreeSet::new(),
+            ticks: 0,
+            store: MortalStore::default(),
+            copied: None,
+            armed: None,
             _log: log,
         }
     }
 
     fn standing(&self) -> Standing {
-        Standing::read(&self.place.location, Wanted::Stream("tfc"), None, now()).unwrap()
+        standing_of(&self.place.location)
     }
 
-    fn lock(&self) -> Arc<Lock> {
-        Arc::new(Lock::acquire(&self.place.location, now()).unwrap())
+    /// Returns the time of another run.
+    fn tick(&mut self) -> DateTime<Utc> {
+        self.ticks += 1;
+        now() + TimeDelta::seconds(self.ticks)
     }
 
-    /// Files what is new, as a run does on a disk that works, and counts it in the journal.
-    fn collect(&mut self, day: usize, records: usize) {
+    fn lock(&self) -> Result<Arc<Lock>, UpkeepError> {
+        Ok(Arc::new(Lock::acquire(&self.place.location, now())?))
+    }
+
+    /// What follows is killed after so many operations, and such a part of a write.
+    fn arm(&mut self, after: u64, bytes: usize) {
+        self.catalog.disk.arm(after, Fault::Killed(bytes));
+        self.store.arm(after);
+        self.armed = Some((after, bytes));
+    }
+
+    fn cut_power(&mut self, left: u8) {
+        self.restart();
+        self.catalog.disk.cut_power(self.catalog.folder(), left);
+        let standing = self.standing();
+        for (number, day) in self.days.iter_mut().enumerate() {
+            if !standing.sum.is_expired(date(number)) {
+                day.shrink(&content(&standing, number));
+            }
+        }
+    }
+
+    /// Starts everything again that was killed.
+    fn restart(&mut self) {
         self.catalog.disk.restart();
-        let first = self.given[day].len();
-        self.given[day].extend((first..first + records).map(|number| format!("{day}-{number}")));
-        if self.standing().expiry().has(date(day)) {
-            return;
-        }
-        let mut archive = Archive::open(self.lock(), SHAPE, 0o640, now()).unwrap();
-        let time = format!("{}T10:00:00Z", DAYS[day]);
-        let given = self.given[day].iter().map(|id| record(id, &time)).collect();
-        for batch in Batch::by_day(given) {
-            let new = archive.deduplicate(batch).unwrap().new;
-            archive.append(&new).unwrap();
-            let new = new.records().iter().map(|record| record.line.to_string() + "\n");
-            self.lines[day].extend(new);
-        }
-        drop(archive);
-        self.count(day);
+        self.store.restart();
+        self.armed = None;
     }
 
-    fn count(&self, day: usize) {
-        let journal = Journal::of(&self.place.location);
-        let mut entry = journal.newest().unwrap().unwrap();
-        let (listing, mut counter) = (
-            self.place.location.listing().unwrap(),
-            LineCounter::of(&self.place.location),
-        );
-        let mut count = |file| counter.count(file).unwrap();
-        let plain = listing.days.get(&date(day)).map(&mut count);
-        let packed = listing.packed.get(&date(day)).map(&mut count);
-        let counted = Counted {
+    /// Files what is new of a day.
+    fn collect(&mut self, day: usize, records: usize) {
+        let first = self.days[day].given.len();
+        let new = (first..first + records).map(|number| format!("{day}-{number}"));
+        self.days[day].given.extend(new);
+        let at = self.tick();
+        let run = self.run(day, at);
+        let is_whole = run.is_ok();
+        self.restart();
+        let standing = self.standing();
+        for (number, held) in self.days.iter_mut().enumerate() {
+            if standing.sum.is_expired(date(number)) {
+                continue;
+            }
+            let is_asked_for = number == day && !standing.expiry().has(date(day));
+            let given = held.given.iter().filter(|_| is_asked_for);
+            let time = format!("{}T10:00:00Z", DAYS[number]);
+            let given: Vec<_> = given.map(|id| record(id, &time).line.to_string() + "\n").collect();
+            held.grow(&content(&standing, number), &given);
+            if is_asked_for && is_whole {
+                assert_eq!(held.records().count(), given.len(), "{run:?}");
+                held.synced = held.content().len();
+            }
+        }
+    }
+
+    /// Does what a run does: it notes what it asks for, ends what is torn, files, and counts.
+    fn run(&self, day: usize, at: DateTime<Utc>) -> Result<(), Box<dyn Error>> {
+        let location = &self.place.location;
+        let lock = self.lock()?;
+        let mut standing = Standing::read(location, Wanted::Stream("tfc"), None, now())?;
+        let mut archive = Archive::open(lock, SHAPE, 0o640, at)?;
+        for (date, offset) in archive.torn() {
+            standing.note_torn(*date, *offset, now());
+        }
+        let counts = standing.count_what_a_killed_run_wrote()?;
+        let mut entry = Entry {
+            asked: vec![Asked::new(day_span(date(day)), Purpose::Range)],
+            counts,
+            ..Entry::new(at, Scope::sample(), standing.sum.clone())
+        };
+        let journal = Journal::of(location);
+        journal.append(&entry)?;
+        if !standing.expiry().has(date(day)) {
+            let time = format!("{}T10:00:00Z", DAYS[day]);
+            let given = self.days[day].given.iter().map(|id| record(id, &time)).collect();
+            for batch in Batch::by_day(given) {
+                let new = archive.deduplicate(batch)?.new;
+                archive.append(&new).map_err(|incomplete| incomplete.cause)?;
+            }
+            entry.counts.insert(date(day), self.counted(day)?);
+        }
+        entry.end = End::Exhausted;
+        Ok(journal.append(&entry)?)
+    }
+
+    fn counted(&self, day: usize) -> Result<Counted, FileError> {
+        let location = &self.place.location;
+        let (listing, mut counter) = (location.listing()?, LineCounter::of(location));
+        let mut count = |file| counter.count(file);
+        let plain = listing.days.get(&date(day)).map(&mut count).transpose()?;
+        let packed = listing.packed.get(&date(day)).map(&mut count).transpose()?;
+        Ok(Counted {
             lines: plain.map_or(0, |plain| plain.lines),
             bytes: plain.map_or(0, |plain| plain.bytes),
             compressed: packed.map_or(0, |packed| packed.lines),
-        };
-        entry.counts.insert(date(day), counted);
-        journal.append(&entry).unwrap();
+        })
     }
 
     fn packer(&self) -> Result<Packer, UpkeepError> {
-        let packer = Packer::under(self.lock());
+        let packer = Packer::under(self.lock()?);
         packer.finish(&self.place.location.listing()?)?;
         Ok(packer)
     }
@@ -214,11 +357,11 @@ impl Model {
         };
         drop(self.packer()?);
         let mut plan = rule.plan(&self.place, Limit::NONE)?;
-        rule.carry_out(&self.place, &mut plan, &self.lock()).map(drop)
+        rule.carry_out(&self.place, &mut plan, &self.lock()?).map(drop)
     }
 
     fn hold(&mut self, day: usize) {
-        self.catalog.disk.restart();
+        self.restart();
         settle(&self.place, now()).unwrap();
         // What is left of a day is held, and the day has lost records all the same.
         if self.standing().sum.expiring_days.contains(&date(day)) {
@@ -245,49 +388,152 @@ impl Model {
             for line in batch.lines() {
                 let day = DAYS.iter().position(|day| line.day.to_string() == *day).unwrap();
                 let text = String::from_utf8_lossy(batch.bytes(line)).into_owned();
-                self.sent[day].push(text + "\n");
+                self.days[day].sent.push(text + "\n");
             }
             self.positions.update(&batch.end_of(batch.lines().len()));
         }
     }
 
     /// Seals all of it; returns what is not as it was sealed.
-    fn seal(&self) -> Vec<String> {
-        let options = SealOptions {
-            now: now(),
-            after: self.evidence.after,
-            every: self.evidence.every,
-            full: true,
+    fn seal(&mut self) -> Vec<String> {
+        let at = self.tick();
+        seal(&self.evidence, &self.place, at)
+    }
+
+    /// Seals, and takes back what a seal that is killed has not written: entries come first, then the checkpoint under its size, then
+    /// in its place, and the notes at the end.
+    fn seal_and_die(&mut self, part: u8) {
+        self.restart();
+        let folder = self.evidence.folder.clone();
+        let read = |name: &str| fs::read(folder.join(name)).unwrap();
+        let notes = folder.join(".trailkeeper/evidence.notes.json");
+        let (entries, checkpoint, noted) = (read(ENTRIES), read(CHECKPOINT), fs::read(&notes).ok());
+        let sizes = |folder: &Path| -> BTreeSet<_> {
+            let files = fs::read_dir(folder.join(CHECKPOINTS)).unwrap();
+            files.map(|file| file.unwrap().path()).collect()
         };
-        let seal = Keeper::new(&self.evidence).seal(std::slice::from_ref(&self.place), options);
-        let streams = seal.into_iter().flat_map(|seal| seal.streams.into_values());
-        streams.flat_map(|stream| stream.problems).collect()
+        let before = sizes(&folder);
+        self.seal();
+        let written = read(ENTRIES);
+        match noted.filter(|_| part < 250) {
+            Some(noted) => fs::write(&notes, noted).unwrap(),
+            None => drop(fs::remove_file(&notes)),
+        }
+        if part < 225 {
+            fs::write(folder.join(CHECKPOINT), checkpoint).unwrap();
+        }
+        if part < 200 {
+            for size in sizes(&folder).difference(&before) {
+                fs::remove_file(size).unwrap();
+            }
+            // What an earlier one has left was cut off.
+            let same = entries.iter().zip(&written).take_while(|(one, other)| one == other);
+            let begin = same.count();
+            let end = begin + (written.len() - begin) * usize::from(part) / 199;
+            fs::write(folder.join(ENTRIES), &written[..end]).unwrap();
+        }
+    }
+
+    /// Copies all of it.
+    fn copy(&mut self) {
+        let at = self.tick();
+        let manifests = self.manifests();
+        let (_trigger, shutdown) = shutdown::channel();
+        let copier = Copier {
+            store: &self.store,
+            shutdown: &shutdown,
+            is_dry_run: false,
+            now: at,
+        };
+        let copied = copier.copy(std::slice::from_ref(&self.place), Some(&self.evidence.folder));
+        self.restart();
+        let has_problems = match &copied {
+            Ok(copied) => copied.sections.iter().any(|section| !section.problems.is_empty()),
+            Err(_) => false,
+        };
+        if copied.is_err() && self.manifests() == manifests {
+            return;
+        }
+        // What is being deleted is neither there nor expired.
+        let is_settled = self
+            .standing()
+            .newest
+            .is_none_or(|newest| newest.sum.expiring_days.is_empty());
+        assert!(!is_settled || !has_problems, "{copied:?}");
+        self.copied = is_settled.then(|| self.copyable());
+    }
+
+    fn manifests(&self) -> usize {
+        self.store.count("manifests/")
+    }
+
+    /// What a copy has to have of each day: its whole lines.
+    fn copyable(&self) -> [Option<String>; DAYS.len()] {
+        let sum = self.standing().sum;
+        std::array::from_fn(|day| (!sum.is_expired(date(day))).then(|| self.days[day].lines.concat()))
+    }
+
+    /// Restores the newest copy, by a first try that may be killed and a second one that goes on, and looks whether it is the archive.
+    fn restore(&mut self) {
+        let Some(copied) = self.copied.clone() else { return };
+        let (catalog, log) = (Catalog::new().through_its_disk(), tempfile::tempdir().unwrap());
+        let place = StreamPlace {
+            location: catalog.location.clone(),
+            ..self.place.clone()
+        };
+        let evidence = EvidenceSettings {
+            folder: log.path().join("evidence"),
+            ..self.evidence.clone()
+        };
+        let (_trigger, shutdown) = shutdown::channel();
+        let restorer = Restorer {
+            store: &self.store,
+            from: "memory",
+            shutdown: &shutdown,
+            now: now(),
+        };
+        let restore = || restorer.restore(std::slice::from_ref(&place), Some(&evidence.folder));
+        if let Some((after, bytes)) = self.armed {
+            catalog.disk.arm(after, Fault::Killed(bytes));
+        }
+        let is_whole = restore().is_ok();
+        self.store.restart();
+        catalog.disk.restart();
+        if !is_whole {
+            restore().unwrap();
+        }
+        let standing = standing_of(&place.location);
+        assert!(standing.sum.lost.is_empty(), "{:?}", standing.sum.lost);
+        for (day, copied) in copied.iter().enumerate() {
+            assert_eq!(standing.sum.is_expired(date(day)), copied.is_none(), "day {day}");
+            let Some(copied) = copied else { continue };
+            assert_eq!(content(&standing, day), *copied, "day {day}");
+        }
+        let at = self.tick();
+        assert_eq!(seal(&evidence, &place, at), Vec::<String>::new());
     }
 
     fn check(&self, when: &str) {
         let standing = self.standing();
         assert!(standing.sum.lost.is_empty(), "{when}: {:?}", standing.sum.lost);
-        for day in 0..DAYS.len() {
-            let is_expired = standing.sum.is_expired(date(day));
-            assert!(!is_expired || !self.held.contains(&day), "{when}: {day} is held");
-            let mut content = Vec::new();
-            content_of(&standing.listing, date(day), &mut content).unwrap();
-            let content = String::from_utf8(content).unwrap();
+        for (number, day) in self.days.iter().enumerate() {
+            let is_expired = standing.sum.is_expired(date(number));
+            assert!(!is_expired || !self.held.contains(&number), "{when}: {number} is held");
+            let content = content(&standing, number);
             assert!(
-                is_expired || content == self.lines[day].concat(),
-                "{when}: {day} holds {content}"
+                is_expired || content == day.content(),
+                "{when}: {number} holds {content}"
             );
-            assert!(
-                self.lines[day].starts_with(&self.sent[day]),
-                "{when}: sent {:?}",
-                self.sent[day]
-            );
+            let sent = day.records().take(day.sent.len());
+            assert!(sent.eq(&day.sent), "{when}: sent {:?}", day.sent);
         }
     }
 
-    /// After everything was ended that was begun, all is forwarded, and what was sealed is true.
+    /// After everything was ended that was begun, all is forwarded, what was sealed is true, and a copy is the archive.
     fn check_at_the_end(mut self) {
-        self.catalog.disk.restart();
+        self.restart();
+        // It ends what is torn, of any day.
+        self.collect(0, 0);
         self.seal();
         self.expire().unwrap();
         self.pack().unwrap();
@@ -295,14 +541,41 @@ impl Model {
         self.check("at the end");
         let sum = self.standing().sum;
         for day in (0..DAYS.len()).filter(|day| !sum.is_expired(date(*day))) {
-            assert_eq!(self.sent[day], self.lines[day], "day {day}");
+            let day = &self.days[day];
+            assert!(day.records().eq(&day.sent), "{day:?}");
         }
         assert_eq!(self.seal(), Vec::<String>::new());
+        self.copy();
+        assert!(self.copied.is_some());
+        self.restore();
     }
 }
 
+fn standing_of(location: &Location) -> Standing {
+    Standing::read(location, Wanted::Stream("tfc"), None, now()).unwrap()
+}
+
+/// What the files of a day hold.
+fn content(standing: &Standing, day: usize) -> String {
+    let mut content = Vec::new();
+    content_of(&standing.listing, date(day), &mut content).unwrap();
+    String::from_utf8(content).unwrap()
+}
+
+fn seal(evidence: &EvidenceSettings, place: &StreamPlace, now: DateTime<Utc>) -> Vec<String> {
+    let options = SealOptions {
+        now,
+        after: evidence.after,
+        every: evidence.every,
+        full: true,
+    };
+    let seal = Keeper::new(evidence).seal(std::slice::from_ref(place), options);
+    let streams = seal.into_iter().flat_map(|seal| seal.streams.into_values());
+    streams.flat_map(|stream| stream.problems).collect()
+}
+
 proptest! {
-    #![proptest_config(cases(12))]
+    #![proptest_config(cases(8))]
 
     #[test]
     fn nothing_is_lost_doubled_or_deleted_that_is_held_whatever_happens(ops in prop::collection::vec(op(), 1..30)) {
@@ -316,23 +589,23 @@ proptest! {
                 Op::Expire => drop(model.expire()),
                 Op::Hold(day) => model.hold(day),
                 Op::Release => {
-                    model.catalog.disk.restart();
+                    model.restart();
                     Holds::release(&model.place.location, "tfc", "2026/17", now()).unwrap();
                     model.held.clear();
                 }
                 Op::Forward => model.forward(),
                 Op::Seal => drop(model.seal()),
+                Op::KilledSeal(part) => model.seal_and_die(part),
+                Op::Copy => model.copy(),
+                Op::Restore => model.restore(),
                 Op::Arm(after, bytes) => {
-                    model.catalog.disk.arm(after, Fault::Killed(bytes));
+                    model.arm(after, bytes);
                     continue;
                 }
-                Op::PowerCut(left) => {
-                    model.catalog.disk.restart();
-                    model.catalog.disk.cut_power(model.catalog.folder(), left);
-                }
+                Op::PowerCut(left) => model.cut_power(left),
             }
             // Whoever looks is another process.
-            model.catalog.disk.restart();
+            model.restart();
             model.check(&when);
         }
         model.check_at_the_end();
