@@ -122,6 +122,8 @@ impl Standing {
         let held = self.counts.get(&date).copied().unwrap_or_default();
         match self.compare(date, held) {
             Comparison::Lost(Loss::Missing) => Left::Nothing,
+            // One without a whole line has lost nothing.
+            Comparison::Whole(held) if held.all() == 0 && !self.listing.has(date) => Left::Nothing,
             Comparison::Lost(_) => {
                 let (plain, packed) = (self.listing.days.get(&date), self.listing.packed.get(&date).cloned());
                 let is_first_gone = plain.is_none() && held.bytes > 0 && !self.listing.odd.contains_key(&date);

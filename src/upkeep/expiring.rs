@@ -406,6 +406,21 @@ mod tests {
         );
     }
 
+    /// As a run leaves it that is killed when it has made the file.
+    #[test]
+    fn a_day_without_a_whole_line_is_expired_too() {
+        const DAY: &str = "2025-12-31";
+        for text in ["", r#"{"id": "#] {
+            let (catalog, place) = archive();
+            catalog.write(DAY, text);
+            expire(&place).unwrap();
+            let standing = standing(&place);
+            assert_eq!(there(&place), [DAYS[3]], "{text}");
+            assert!(standing.sum.is_expired(date(DAY)), "{text}");
+            assert!(!standing.counts.contains_key(&date(DAY)), "{text}");
+        }
+    }
+
     #[test]
     fn a_clock_that_is_ahead_of_the_service_deletes_nothing_more() {
         let (_catalog, place) = archive();
