@@ -479,7 +479,7 @@ impl DayFile {
     }
 
     /// Appends whole lines from `start` on to `text`: about `room` bytes, but at least one line if there is one. Also
-    /// returns up to which length the file is on disk; it is synced if the lines reach past `synced`.
+    /// returns up to which length the file is on disk; it is synced if the lines reach past `synced`, and with the first lines its name.
     ///
     /// # Errors
     /// If the file cannot be read or synced.
@@ -506,6 +506,10 @@ impl DayFile {
         let length = file.metadata().map_err(failed)?.len();
         file.sync_data()
             .map_err(|cause| FileError::io("sync", &self.path, cause))?;
+        if start == 0 {
+            // Its name may not be on disk either, if the run that made it was killed.
+            self.storage.sync_folder(folder_of(&self.path))?;
+        }
         Ok((read, length))
     }
 

@@ -1172,6 +1172,7 @@ mod tests {
         for after in 0.. {
             let (stream, log) = (Stream::new(), tempfile::tempdir().unwrap());
             let place = StreamPlace {
+                organization: None,
                 kind: stream.settings.kind,
                 location: stream.settings.location.clone(),
                 keep: None,
