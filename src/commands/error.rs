@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::arguments::range::EmptyRangeError;
 use super::outcome::{Form, ShowError};
+use super::witnesses::AskError;
 use crate::config::APP_LOG_FILE;
 use crate::env::{ConfigError, ConfigErrors, Organization, Row};
 use crate::evidence::keeper::{KeeperError, LogError};
@@ -232,6 +233,16 @@ impl From<KeeperError> for CommandError {
             | KeeperError::AsSealed { .. }
             | KeeperError::TwoForms { .. } => ErrorKind::Refused,
             _ => ErrorKind::Failed,
+        };
+        Self::new(kind, error, Place::Stderr)
+    }
+}
+
+impl From<AskError> for CommandError {
+    fn from(error: AskError) -> Self {
+        let kind = match &error {
+            AskError::OtherHistory { .. } => ErrorKind::Refused,
+            AskError::Policy(_) => ErrorKind::Failed,
         };
         Self::new(kind, error, Place::Stderr)
     }

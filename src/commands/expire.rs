@@ -14,6 +14,7 @@ use super::arguments::selection::Selection;
 use super::error::CommandError;
 use super::faults::Faults;
 use super::outcome::{OddDay, exit_of_stream, log_problems, print_streams, print_text};
+use super::sealing;
 use crate::archive::Lock;
 use crate::config::{EXPIRE_AFTER_DAYS, EvidenceSettings, StreamPlace, expire_after};
 use crate::env::{ConfigErrors, Env, Row};
@@ -86,7 +87,7 @@ struct Work<'a> {
 }
 
 /// Deletes the days of the chosen streams that are old enough.
-pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     if let Some(from) = arguments.take_back {
         return take_back(&arguments.selection, from, clock);
     }
@@ -99,6 +100,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     } = arguments;
     let (archives, (older_than, evidence)) =
         Archives::find_for(selection, clock, |env, faults| settings(arguments, env, faults))?;
+    if let Some(evidence) = evidence.as_ref().filter(|_| !dry_run) {
+        sealing::ask(evidence).await?;
+    }
     let rule = ExpiryRule {
         older_than,
         now: clock(),

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::session::SessionOptions;
-use super::targets;
-use crate::config::{self, Config, StreamSettings};
+use super::{sealing, targets};
+use crate::config::{self, Config, StreamSettings, UpkeepSettings};
 use crate::env::{ConfigErrors, Env, Fingerprint, Misnamed, Organization};
 use crate::forward::{Target, Targets};
+use crate::run::Job;
 use crate::run::summary::FailedOrganization;
 use crate::source::SOURCES;
 
@@ -56,6 +57,20 @@ impl Member {
                 errors.append(config::unknown(env, SOURCES));
                 Err(errors)
             }
+        }
+    }
+
+    /// Returns what is to be done for each of its streams.
+    pub(super) fn jobs(&self, upkeep: UpkeepSettings) -> Vec<Job> {
+        Job::all(&self.config.streams, &self.targets, &upkeep)
+    }
+
+    /// Returns whether what is deleted for its age can be noted in the evidence: not so where a witness has seen another history, which
+    /// the seal at the end of the run says.
+    pub(super) async fn may_expire(&self) -> bool {
+        match (&self.config.evidence, self.config.upkeep.expire_after) {
+            (Some(evidence), Some(_)) => sealing::ask(evidence).await.is_ok(),
+            _ => true,
         }
     }
 

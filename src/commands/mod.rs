@@ -38,6 +38,7 @@ mod status;
 mod targets;
 mod unpack;
 mod verify;
+mod witnesses;
 
 use chrono::{DateTime, Utc};
 use clap::Subcommand;
@@ -139,11 +140,11 @@ impl Command {
             Command::Seal(arguments) => seal::run(arguments, clock).await,
             Command::Prove(arguments) => prove::run(arguments, clock),
             Command::Audit(arguments) => audit::run(arguments, log, clock).await,
-            Command::Evidence(arguments) => evidence::run(arguments, clock),
+            Command::Evidence(arguments) => evidence::run(arguments, clock).await,
             Command::Pack(arguments) => pack::run(arguments, clock),
             Command::Unpack(arguments) => unpack::run(arguments, clock),
             Command::Hold(arguments) => hold::run(arguments, clock).await,
-            Command::Expire(arguments) => expire::run(arguments, clock),
+            Command::Expire(arguments) => expire::run(arguments, clock).await,
             Command::Copy(arguments) => copy::run(arguments, clock),
             Command::Sandbox(arguments) => sandbox::run(arguments, clock).await,
             Command::Demo(arguments) => demo::run(arguments, clock).await,

@@ -77,10 +77,11 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         every: TimeDelta::zero(),
         full: arguments.full,
     };
+    let silent = sealing::ask(&settings).await?;
     let seal = Keeper::new(&settings).seal(&archives.streams, options)?;
-    sealing::stamp(&settings).await;
+    let anchored = sealing::anchor(&settings, &silent).await;
     let is_whole = seal.streams.values().all(|stream| stream.problems.is_empty());
-    let exit = if is_whole { Exit::Complete } else { Exit::StreamFailed };
+    let exit = if is_whole { anchored } else { Exit::StreamFailed };
     for (name, stream) in &seal.streams {
         log_problems(selection.verbosity, name, &stream.problems);
     }

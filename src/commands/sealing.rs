@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::witnesses::{self, AskError, Silent};
 use crate::config::{EvidenceSettings, StreamPlace, TimestampService};
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::{Keeper, KeeperError, Seal};
@@ -11,6 +12,7 @@ use crate::evidence::seal::SealOptions;
 use crate::evidence::timestamp::Unstamped;
 use crate::http::{Http, Post};
 use crate::process::exit::Exit;
+use crate::process::signals::received;
 
 /// How often it is tried to seal while another process does, and the pause in between: streams that are collected side by side end
 /// at the same moment.
@@ -32,6 +34,13 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
         every: settings.every,
         full: false,
     };
+    let silent = match ask(&settings).await {
+        Ok(silent) => silent,
+        Err(error) => {
+            tracing::error!("not sealed: {error}");
+            return Exit::StreamFailed;
+        }
+    };
     let mut tries = 1;
     loop {
         let (of_log, places) = (settings.clone(), places.clone());
@@ -42,9 +51,7 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
                 tokio::time::sleep(PAUSE).await;
             }
             Ok(sealed) => {
-                let exit = told(sealed);
-                stamp(&settings).await;
-                return exit;
+                return told(sealed).max(anchor(&settings, &silent).await);
             }
             // A panic was reported where it happened.
             Err(_) => return Exit::StreamFailed,
@@ -52,8 +59,45 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
     }
 }
 
+/// Asks the witnesses whether they have seen another history, before anything is added to the log. A signal ends the waiting for them.
+///
+/// # Errors
+/// If one of them has, or it cannot be told whom to ask.
+pub(super) async fn ask(settings: &EvidenceSettings) -> Result<Silent, AskError> {
+    tokio::select! {
+        asked = witnesses::ask(settings) => asked,
+        () = received() => {
+            tracing::warn!("the witnesses were not waited for");
+            Ok(Silent::all())
+        }
+    }
+}
+
+/// Has the newest checkpoint stamped with the time and cosigned, as the settings say. A signal ends the waiting for it: the next seal
+/// makes up for what is missing.
+pub(super) async fn anchor(settings: &EvidenceSettings, silent: &Silent) -> Exit {
+    let anchored = async {
+        let ((), submitted) = tokio::join!(stamp(settings), witnesses::submit(settings, silent));
+        submitted
+    };
+    let anchored = tokio::select! {
+        anchored = anchored => anchored,
+        () = received() => {
+            tracing::warn!("not waited for what others say of the checkpoint: the next seal asks again");
+            Ok(())
+        }
+    };
+    match anchored {
+        Ok(()) => Exit::Complete,
+        Err(error) => {
+            tracing::error!("{error}");
+            Exit::StreamFailed
+        }
+    }
+}
+
 /// Asks for a time stamp of the newest checkpoint, if it has none. One that cannot be had is a warning: the next seal asks again.
-pub(super) async fn stamp(settings: &EvidenceSettings) {
+async fn stamp(settings: &EvidenceSettings) {
     let Some(service) = &settings.timestamps else { return };
     if let Err(problem) = stamped(&Folder::new(&settings.folder), service).await {
         let host = service.url.host_str().unwrap_or_default();

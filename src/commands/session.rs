@@ -11,7 +11,7 @@ use super::error::CommandError;
 use super::member::{FailedMember, Member, part_with_those_that_share};
 use super::organizations::Organizations;
 use super::sealing;
-use crate::config::{LOG_FORMAT, LogSettings, StreamSettings, UpkeepSettings};
+use crate::config::{LOG_FORMAT, LogSettings, StreamSettings};
 use crate::env::{Changes, ConfigErrors, Env, Row, ServiceManager};
 use crate::output::logging::{Log, Verbosity};
 use crate::output::progress::Progress;
@@ -104,14 +104,22 @@ impl<'a> Session<'a> {
         self.members.iter().flat_map(|member| &member.config.streams)
     }
 
-    /// Returns what is to be done for each stream.
-    pub(super) fn jobs(&self, reconciles: bool) -> Vec<Job> {
-        // To reconcile is to look again, and not the time to let go.
-        let nothing = reconciles.then(UpkeepSettings::default);
-        let upkeep = |member: &Member| nothing.clone().unwrap_or_else(|| member.config.upkeep.clone());
+    /// Returns what is to be done for each stream, if it is kept up.
+    pub(super) fn jobs(&self) -> Vec<Job> {
         let members = self.members.iter();
-        let jobs = members.map(|member| Job::all(&member.config.streams, &member.targets, &upkeep(member)));
-        jobs.flatten().collect()
+        members.flat_map(|member| member.jobs(member.config.upkeep.clone())).collect()
+    }
+
+    /// The same for a run of these options.
+    async fn jobs_of(&self, run_options: RunOptions) -> Vec<Job> {
+        let mut jobs = Vec::new();
+        for member in &self.members {
+            // To reconcile is to look again, and not the time to let go.
+            let is_kept_up = !run_options.reconcile && member.may_expire().await;
+            let upkeep = is_kept_up.then(|| member.config.upkeep.clone());
+            jobs.extend(member.jobs(upkeep.unwrap_or_default()));
+        }
+        jobs
     }
 
     /// Seals what the streams hold at `now`, where the settings say so.
@@ -128,13 +136,7 @@ impl<'a> Session<'a> {
     /// Runs once, until it is complete or a shutdown is requested.
     pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, StartError> {
         let shutdown = signals::shutdown();
-        let summary = run::run_and_forward(
-            &self.jobs(run_options.reconcile),
-            run_options,
-            &self.progress,
-            &shutdown,
-        )
-        .await?;
+        let summary = run::run_and_forward(&self.jobs_of(run_options).await, run_options, &self.progress, &shutdown).await?;
         let failed = self.failed.iter().map(FailedMember::summary);
         Ok(summary.with_failed(failed.collect()))
     }

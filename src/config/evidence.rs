@@ -25,6 +25,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &SEAL_EVERY_MINUTES,
     &SEAL_AFTER_HOURS,
     &EVIDENCE_TSA_URL,
+    &EVIDENCE_WITNESS_POLICY,
 ];
 
 pub(crate) const EVIDENCE_FOLDER: Setting<PathBuf> = Setting {
@@ -84,6 +85,35 @@ const EVIDENCE_TSA_URL: Setting<Url> = Setting {
     parse: endpoint,
 };
 
+pub(crate) const EVIDENCE_WITNESS_POLICY: Setting<PathBuf> = Setting {
+    variable: Variable {
+        name: "EVIDENCE_WITNESS_POLICY",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("/etc/trailkeeper/witnesses.policy"),
+        doc: "A policy (C2SP tlog-policy) that names witnesses with their addresses, in lines `witness NAME KEY https://...`: each new \
+              checkpoint is sent to them to be cosigned (C2SP tlog-witness), and nothing is sealed that is not what they have seen.",
+    },
+    parse: folder,
+};
+
+/// The witnesses that are asked, and the way to them.
+#[derive(Clone, Debug)]
+pub(crate) struct WitnessSettings {
+    /// The file that names them.
+    pub(crate) policy: PathBuf,
+    pub(crate) proxies: Proxies,
+}
+
+/// By the file: the way to them is that of all services.
+impl PartialEq for WitnessSettings {
+    fn eq(&self, other: &Self) -> bool {
+        self.policy == other.policy
+    }
+}
+
+impl Eq for WitnessSettings {}
+
 /// A service for time stamps, and the way to it.
 #[derive(Clone, Debug)]
 pub(crate) struct TimestampService {
@@ -118,6 +148,8 @@ pub(crate) struct EvidenceSettings {
     pub(crate) after: TimeDelta,
     /// What stamps checkpoints with the time; `EVIDENCE_TSA_URL`.
     pub(crate) timestamps: Option<TimestampService>,
+    /// Who cosigns checkpoints when asked; `EVIDENCE_WITNESS_POLICY`.
+    pub(crate) witnesses: Option<WitnessSettings>,
 }
 
 impl EvidenceSettings {
@@ -173,7 +205,12 @@ impl EvidenceSettings {
         let every = env.or_default(&SEAL_EVERY_MINUTES, errors);
         let after = env.or_default(&SEAL_AFTER_HOURS, errors);
         let url = env.optional(&EVIDENCE_TSA_URL, errors);
+        let policy = env.optional(&EVIDENCE_WITNESS_POLICY, errors);
         let proxies = proxies::read(env, errors);
+        let witnesses = policy.map(|policy| WitnessSettings {
+            policy,
+            proxies: proxies.clone(),
+        });
         let timestamps = url.map(|url| TimestampService { url, proxies });
         Some(Self {
             folder: folder?,
@@ -184,6 +221,7 @@ impl EvidenceSettings {
             every: TimeDelta::minutes(every?),
             after: TimeDelta::hours(after?),
             timestamps,
+            witnesses,
         })
     }
 }

@@ -28,7 +28,7 @@ pub(crate) const CHECKPOINTS: &str = "checkpoints";
 pub(crate) const ANCHORS: &str = "anchors";
 
 /// What the names of these files end with.
-const COSIGNATURE: &str = ".cosig";
+pub(super) const COSIGNATURE: &str = ".cosig";
 
 /// What the names of time stamps end with, after the size of the checkpoint; they are beside what witnesses have said.
 pub(super) const TIMESTAMP: &str = ".tsr";

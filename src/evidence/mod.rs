@@ -41,6 +41,7 @@ pub(crate) mod signing_request;
 mod stamp;
 pub(crate) mod stream_files;
 pub(crate) mod stream_verdict;
+pub(crate) mod submission;
 mod tiles;
 pub(crate) mod timestamp;
 pub(crate) mod tree;

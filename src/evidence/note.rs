@@ -236,6 +236,13 @@ impl Note {
         own.find_map(|signature| key.time_of(&self.text, &signature.signature))
     }
 
+    /// Returns the line with the cosignature of a witness, if it has cosigned the text.
+    pub(super) fn cosignature_line(&self, key: &VerifierKey) -> Option<String> {
+        let mut own = self.signatures.iter().filter(|signature| signature.is_by(key));
+        let signature = own.find(|signature| key.time_of(&self.text, &signature.signature).is_some())?;
+        Some(key.signature_line(&signature.signature))
+    }
+
     /// Returns the signature lines, each with the name and the id of its key, as they can stand below the text.
     pub(super) fn signature_lines(&self) -> impl Iterator<Item = String> {
         self.signatures.iter().map(|signature| {

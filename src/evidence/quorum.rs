@@ -7,7 +7,8 @@ use super::note::VerifierKey;
 /// A witness, or a group of which so many members are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Member {
-    Witness(VerifierKey),
+    /// With the address at which it is asked to sign, where the policy has one.
+    Witness(VerifierKey, Option<String>),
     Group(usize, Vec<String>),
 }
 
@@ -28,19 +29,20 @@ impl Quorum {
     /// Reads a line, word by word; `None` if it is not about witnesses.
     pub(super) fn read(&mut self, words: &[&str]) -> Option<Result<(), String>> {
         Some(match words {
-            ["witness", name, key] | ["witness", name, key, _] => self.add_witness(name, key),
+            ["witness", name, key] => self.add_witness(name, key, None),
+            ["witness", name, key, address] => self.add_witness(name, key, Some(address)),
             ["group", name, least, members @ ..] if !members.is_empty() => self.add_group(name, least, members),
             ["quorum", name] => self.set(name),
             _ => return None,
         })
     }
 
-    fn add_witness(&mut self, name: &str, key: &str) -> Result<(), String> {
+    fn add_witness(&mut self, name: &str, key: &str, address: Option<&str>) -> Result<(), String> {
         let key = VerifierKey::parse_cosigner(key).map_err(|error| format!("the key cannot be used: {error}"))?;
         if self.witnesses().any(|other| other.is_same_key(&key)) {
             return Err("the same key stands in another line".to_owned());
         }
-        self.add(name, Member::Witness(key))
+        self.add(name, Member::Witness(key, address.map(str::to_owned)))
     }
 
     fn add_group(&mut self, name: &str, least: &str, members: &[&str]) -> Result<(), String> {
@@ -97,7 +99,15 @@ impl Quorum {
     /// Returns the keys of all witnesses.
     pub(crate) fn witnesses(&self) -> impl Iterator<Item = &VerifierKey> {
         self.members.values().filter_map(|member| match member {
-            Member::Witness(key) => Some(key),
+            Member::Witness(key, _) => Some(key),
+            Member::Group(..) => None,
+        })
+    }
+
+    /// Returns the keys of the witnesses that have an address, and that.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = (&VerifierKey, &str)> {
+        self.members.values().filter_map(|member| match member {
+            Member::Witness(key, address) => Some((key, address.as_deref()?)),
             Member::Group(..) => None,
         })
     }
@@ -111,7 +121,7 @@ impl Quorum {
     fn has_witnessed(&self, name: &str, has_cosigned: &impl Fn(&VerifierKey) -> bool) -> bool {
         match self.members.get(name) {
             None => false,
-            Some(Member::Witness(key)) => has_cosigned(key),
+            Some(Member::Witness(key, _)) => has_cosigned(key),
             Some(Member::Group(least, members)) => {
                 let witnessed = members.iter().filter(|member| self.has_witnessed(member, has_cosigned));
                 witnessed.count() >= *least

@@ -185,6 +185,7 @@ impl Model {
             every: TimeDelta::zero(),
             after: TimeDelta::hours(48),
             timestamps: None,
+            witnesses: None,
         };
         Keeper::new(&evidence).generate_key(now()).unwrap();
         let mut sum = Sum {

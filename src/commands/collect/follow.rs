@@ -135,7 +135,7 @@ impl Observer<'_> {
         let session = &self.session;
         let (stop, stopped) = shutdown::channel();
         let phase = Phase {
-            reports: follow(&session.jobs(false), options, &session.progress, &stopped)?,
+            reports: follow(&session.jobs(), options, &session.progress, &stopped)?,
             sampler: Sampler::new(arguments, session, options.clock),
             stop,
         };

@@ -18,6 +18,7 @@ use super::arguments::settings::SettingsArguments;
 use super::error::CommandError;
 use super::outcome::{print_json, print_text};
 use super::seal::evidence_settings;
+use super::sealing;
 use crate::config::{EvidenceSettings, KeySource};
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
@@ -254,16 +255,16 @@ impl Arguments {
 }
 
 /// Does what is to be done.
-pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     match &arguments.action {
         Action::Keygen(arguments) => match (&arguments.name, &arguments.out) {
             (Some(name), Some(path)) => keygen_for(name, path, arguments),
             _ => keygen(&arguments.options, clock()),
         },
-        Action::Acknowledge(arguments) => acknowledge(arguments, clock),
+        Action::Acknowledge(arguments) => acknowledge(arguments, clock).await,
         Action::Rotate(arguments) => match &arguments.agent {
-            Some(fingerprint) => rotate_to_agent(&arguments.options, fingerprint, clock()),
-            None => rotate(&arguments.options, clock()),
+            Some(fingerprint) => rotate_to_agent(&arguments.options, fingerprint, clock()).await,
+            None => rotate(&arguments.options, clock()).await,
         },
         Action::Publish(arguments) => publish_to(arguments),
         Action::Cosign(arguments) => cosign_log(arguments, clock()),
@@ -325,8 +326,9 @@ fn keygen(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     })
 }
 
-fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+async fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     let settings = settings(options)?;
+    sealing::ask(&settings).await?;
     let (key, kept) = Keeper::new(&settings).rotate(now)?;
     show_key(options, &key, |key| {
         format!(
@@ -338,8 +340,9 @@ fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     })
 }
 
-fn rotate_to_agent(options: &Options, fingerprint: &str, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+async fn rotate_to_agent(options: &Options, fingerprint: &str, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     let settings = settings(options)?;
+    sealing::ask(&settings).await?;
     let key = Keeper::new(&settings).rotate_to_agent(fingerprint, now)?;
     show_key(options, &key, |key| {
         format!(
@@ -432,10 +435,11 @@ fn show_key(options: &Options, key: &VerifierKey, text: impl Fn(&VerifierKey) ->
     Ok(Exit::Complete)
 }
 
-fn acknowledge(arguments: &AcknowledgeArguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
+async fn acknowledge(arguments: &AcknowledgeArguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
     let settings = evidence_settings(&archives.env, &archives.streams)?;
+    sealing::ask(&settings).await?;
     let keeper = Keeper::new(&settings);
     let file = keeper.acknowledge(&archives.streams, &arguments.file, &arguments.reason, clock())?;
     if selection.json {

@@ -1,5 +1,6 @@
 //! Evidence: what is sealed, what verifiers refuse, and the proof of one line.
 
+mod asked;
 mod audit;
 mod bundles;
 mod elsewhere;

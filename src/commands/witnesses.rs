@@ -1,0 +1,270 @@
+//! Asks the witnesses that have an address (C2SP `tlog-witness`): before a seal, whether they have seen more than is here, or another
+//! history, and after it to cosign what is new.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use tokio::task::JoinSet;
+use url::Url;
+
+use crate::config::{EVIDENCE_WITNESS_POLICY, EvidenceSettings, WitnessSettings};
+use crate::env::{Row, endpoint};
+use crate::evidence::folder::Folder;
+use crate::evidence::note::VerifierKey;
+use crate::evidence::policy::Policy;
+use crate::evidence::submission::{Submission, cosigned_size};
+use crate::fs::read_to_string;
+use crate::http::retry::AttemptError;
+use crate::http::{Http, Post};
+
+/// How long a witness may take for an answer.
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How often a witness is asked in a row, each time from where it says that it is.
+const TRIES: u32 = 4;
+
+/// Somebody who cosigns when asked.
+#[derive(Clone, Debug)]
+struct Witness {
+    key: VerifierKey,
+    url: Url,
+}
+
+/// Which witnesses are not asked any more in this seal: they gave no cosignature before it, and would not after it.
+#[derive(Debug, Default)]
+pub(super) struct Silent {
+    names: BTreeSet<String>,
+    are_all: bool,
+}
+
+impl Silent {
+    /// Returns that nobody is asked any more.
+    pub(super) fn all() -> Self {
+        Self {
+            are_all: true,
+            ..Self::default()
+        }
+    }
+
+    fn is(&self, witness: &Witness) -> bool {
+        self.are_all || self.names.contains(witness.key.name())
+    }
+}
+
+/// Why nothing is sealed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error("{name} cannot be used: {0}", name = EVIDENCE_WITNESS_POLICY.name())]
+    Policy(String),
+    #[error(
+        "the witness {witness} has seen another history: {problem}; nothing is signed, since that would make a second history: restore \
+         the folder of the evidence from its newest copy"
+    )]
+    OtherHistory { witness: String, problem: String },
+}
+
+/// What came of asking a witness.
+#[derive(Debug)]
+enum Answer {
+    /// It has cosigned the newest checkpoint, which it had not before, or had.
+    Cosigned {
+        size: u64,
+        is_new: bool,
+    },
+    /// There is no checkpoint yet.
+    Nothing,
+    /// It could not be asked, or gives none: the next seal asks again.
+    Silent(String),
+    OtherHistory(String),
+}
+
+/// Asks all witnesses for a cosignature of the newest checkpoint that is there, so that a log which was put back to an earlier state is
+/// not added to.
+///
+/// # Errors
+/// If one of them has seen another history, or it cannot be told whom to ask.
+pub(super) async fn ask(settings: &EvidenceSettings) -> Result<Silent, AskError> {
+    match &settings.witnesses {
+        Some(of) => ask_each(settings, of, &Silent::default(), true).await,
+        None => Ok(Silent::default()),
+    }
+}
+
+/// Asks those witnesses to cosign what a seal has added that have not cosigned it, and gave an answer before.
+///
+/// # Errors
+/// If one of them has seen another history.
+pub(super) async fn submit(settings: &EvidenceSettings, silent: &Silent) -> Result<(), AskError> {
+    match &settings.witnesses {
+        Some(of) => ask_each(settings, of, silent, false).await.map(drop),
+        None => Ok(()),
+    }
+}
+
+async fn ask_each(
+    settings: &EvidenceSettings,
+    of: &WitnessSettings,
+    silent: &Silent,
+    even_if_cosigned: bool,
+) -> Result<Silent, AskError> {
+    let witnesses = witnesses(of)?;
+    let http = Http::to(witnesses.iter().map(|witness| &witness.url), &of.proxies);
+    let http = http.map_err(|error| AskError::Policy(error.to_string()))?;
+    let mut asked = JoinSet::new();
+    for witness in witnesses.into_iter().filter(|witness| !silent.is(witness)) {
+        let (folder, http) = (Folder::new(&settings.folder), http.with_timeout(TIMEOUT));
+        asked.spawn(async move {
+            let answer = witness.cosign(&folder, &http, even_if_cosigned).await;
+            (witness, answer)
+        });
+    }
+    let (mut silent, mut other) = (Silent::default(), None);
+    while let Some(Ok((witness, answer))) = asked.join_next().await {
+        let name = witness.key.name().to_owned();
+        match answer {
+            Answer::Nothing | Answer::Cosigned { is_new: false, .. } => {}
+            Answer::Cosigned { size, .. } => tracing::info!(entries = size, witness = name, "cosigned"),
+            Answer::Silent(problem) => {
+                tracing::warn!("no cosignature from {name}, the next seal asks again: {problem}");
+                silent.names.insert(name);
+            }
+            Answer::OtherHistory(problem) => other = Some(AskError::OtherHistory { witness: name, problem }),
+        }
+    }
+    other.map_or(Ok(silent), Err)
+}
+
+/// Reads whom to ask.
+fn witnesses(of: &WitnessSettings) -> Result<Vec<Witness>, AskError> {
+    let shown = of.policy.display();
+    let text = read_to_string(&of.policy).map_err(|error| AskError::Policy(error.to_string()))?;
+    let policy = Policy::parse(&text).map_err(|error| AskError::Policy(format!("the policy {shown}: {error}")))?;
+    let witness = |(key, address): (&VerifierKey, &str)| {
+        let url = add_checkpoint(address).ok_or_else(|| {
+            let name = key.name();
+            AskError::Policy(format!(
+                "the policy {shown}: the address of {name} is no URL such as `https://w1.example/`"
+            ))
+        })?;
+        Ok(Witness { key: key.clone(), url })
+    };
+    let witnesses: Vec<_> = policy.quorum().addresses().map(witness).collect::<Result<_, _>>()?;
+    if witnesses.is_empty() {
+        return Err(AskError::Policy(format!(
+            "the policy {shown} names no witness with an address: `witness NAME KEY https://...`"
+        )));
+    }
+    Ok(witnesses)
+}
+
+/// Returns where checkpoints are submitted below the prefix of a witness.
+fn add_checkpoint(prefix: &str) -> Option<Url> {
+    let mut url = endpoint(prefix).ok().filter(|url| url.query().is_none())?;
+    url.path_segments_mut().ok()?.pop_if_empty().push("add-checkpoint");
+    Some(url)
+}
+
+impl Witness {
+    /// Asks for a cosignature of the newest checkpoint, from where the witness is.
+    async fn cosign(&self, folder: &Folder, http: &Http, even_if_cosigned: bool) -> Answer {
+        let mut submission = match Submission::newest(folder) {
+            Ok(Some(submission)) => submission,
+            Ok(None) => return Answer::Nothing,
+            Err(error) => return Answer::Silent(error.to_string()),
+        };
+        let mut old = submission.cosigned_by(&self.key);
+        if old == submission.size() && !even_if_cosigned {
+            return Answer::Nothing;
+        }
+        for _ in 0..TRIES {
+            if old > submission.size() {
+                // Another run may have sealed meanwhile.
+                match Submission::newest(folder) {
+                    Ok(Some(newer)) if newer.size() >= old => submission = newer,
+                    _ => return ahead(old, submission.size()),
+                }
+            }
+            match self.post(http, submission.request(old)).await {
+                Err(AttemptError::Status { status: 409, body, .. }) => match cosigned_size(&body) {
+                    Some(size) if size != old => old = size,
+                    _ => return Answer::Silent("status 409, without the size that it has cosigned last".to_owned()),
+                },
+                Err(error) => return refused(&error, old),
+                Ok(text) => {
+                    return match submission.keep(folder, &self.key, &text) {
+                        Ok(is_new) => Answer::Cosigned {
+                            size: submission.size(),
+                            is_new,
+                        },
+                        Err(error) => Answer::Silent(error.to_string()),
+                    };
+                }
+            }
+        }
+        if old > submission.size() {
+            return ahead(old, submission.size());
+        }
+        Answer::Silent("it names another size each time".to_owned())
+    }
+
+    async fn post(&self, http: &Http, request: String) -> Result<String, AttemptError> {
+        let post = Post {
+            url: self.url.clone(),
+            content_type: "text/plain; charset=utf-8",
+            authorization: None,
+            channel: None,
+            body: request.into_bytes(),
+        };
+        let receipt = http.post(post).await?;
+        Ok(String::from_utf8_lossy(&receipt.body).into_owned())
+    }
+}
+
+fn ahead(cosigned: u64, size: u64) -> Answer {
+    Answer::OtherHistory(format!("it has cosigned {cosigned} entries, and the log has {size}"))
+}
+
+/// Says why a witness does not cosign.
+fn refused(error: &AttemptError, old: u64) -> Answer {
+    let AttemptError::Status { status, .. } = error else {
+        return Answer::Silent(error.to_string());
+    };
+    match status {
+        // Every log has grown out of one without entries, so that says nothing of this one.
+        422 if old > 0 => Answer::OtherHistory(format!(
+            "the first {old} entries are not those that it has cosigned (status 422)"
+        )),
+        404 => Answer::Silent(
+            "it does not know this log (status 404): give its owner the name and the public key".to_owned(),
+        ),
+        403 => Answer::Silent(
+            "it does not know the key of this log (status 403): give its owner the public key".to_owned(),
+        ),
+        _ => Answer::Silent(error.to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::add_checkpoint;
+
+    #[test]
+    fn checkpoints_are_submitted_below_the_prefix() {
+        let url = |prefix: &str| add_checkpoint(prefix).map(String::from);
+        let expected = Some("https://w1.example/add-checkpoint".to_owned());
+        assert_eq!(url("https://w1.example"), expected);
+        assert_eq!(url("https://w1.example/"), expected);
+        assert_eq!(
+            url("https://w1.example/a/b/").as_deref(),
+            Some("https://w1.example/a/b/add-checkpoint")
+        );
+        for other in [
+            "w1.example",
+            "ftp://w1.example",
+            "https://a:b@w1.example",
+            "https://w1.example?x=y",
+        ] {
+            assert_eq!(url(other), None, "{other}");
+        }
+    }
+}
