@@ -3,6 +3,7 @@
 //! Imports: archive, audit, config, copy, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
 //! report, run, sandbox, search, source, upkeep, window.
 
+mod announcing;
 mod archives;
 mod arguments;
 mod audit;

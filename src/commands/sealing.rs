@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
+use super::announcing::announce;
 use super::witnesses::{self, AskError, Silent};
 use crate::config::{EvidenceSettings, StreamPlace, TimestampService};
 use crate::evidence::folder::Folder;
@@ -73,11 +74,12 @@ pub(super) async fn ask(settings: &EvidenceSettings) -> Result<Silent, AskError>
     }
 }
 
-/// Has the newest checkpoint stamped with the time and cosigned, as the settings say. A signal ends the waiting for it: the next seal
+/// Has the newest checkpoint stamped with the time, cosigned and sent to Kafka, as the settings say. A signal ends the waiting for it: the next seal
 /// makes up for what is missing.
 pub(super) async fn anchor(settings: &EvidenceSettings, silent: &Silent) -> Exit {
     let anchored = async {
-        let ((), submitted) = tokio::join!(stamp(settings), witnesses::submit(settings, silent));
+        let ((), (), submitted) =
+            tokio::join!(stamp(settings), announce(settings), witnesses::submit(settings, silent));
         submitted
     };
     let anchored = tokio::select! {

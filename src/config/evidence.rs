@@ -6,6 +6,7 @@ use chrono::TimeDelta;
 use url::Url;
 
 use super::evidence_key::{EVIDENCE_KEY_AGENT, EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
+use super::kafka::{self, KafkaSettings};
 use super::proxies;
 use crate::env::{
     ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, endpoint, folder, text, whole_number,
@@ -26,6 +27,7 @@ pub(super) const ROWS: &[&dyn Row] = &[
     &SEAL_AFTER_HOURS,
     &EVIDENCE_TSA_URL,
     &EVIDENCE_WITNESS_POLICY,
+    &EVIDENCE_KAFKA_TOPIC,
 ];
 
 pub(crate) const EVIDENCE_FOLDER: Setting<PathBuf> = Setting {
@@ -97,6 +99,34 @@ pub(crate) const EVIDENCE_WITNESS_POLICY: Setting<PathBuf> = Setting {
     parse: folder,
 };
 
+const EVIDENCE_KAFKA_TOPIC: Setting<String> = Setting {
+    variable: Variable {
+        name: "EVIDENCE_KAFKA_TOPIC",
+        scope: Scope::Program,
+        default: DefaultValue::None,
+        example: Some("trails-checkpoints"),
+        doc: "The Kafka topic to which each new checkpoint is sent, as it is signed, with the name of the log as its key; the other settings \
+              of Kafka are those of forwarding.",
+    },
+    parse: kafka::topic,
+};
+
+/// The topic to which checkpoints are sent, and the brokers.
+#[derive(Clone, Debug)]
+pub(crate) struct EvidenceTopic {
+    pub(crate) topic: String,
+    pub(crate) kafka: KafkaSettings,
+}
+
+/// By its name and the brokers.
+impl PartialEq for EvidenceTopic {
+    fn eq(&self, other: &Self) -> bool {
+        (&self.topic, &self.kafka.server) == (&other.topic, &other.kafka.server)
+    }
+}
+
+impl Eq for EvidenceTopic {}
+
 /// The witnesses that are asked, and the way to them.
 #[derive(Clone, Debug)]
 pub(crate) struct WitnessSettings {
@@ -150,6 +180,8 @@ pub(crate) struct EvidenceSettings {
     pub(crate) timestamps: Option<TimestampService>,
     /// Who cosigns checkpoints when asked; `EVIDENCE_WITNESS_POLICY`.
     pub(crate) witnesses: Option<WitnessSettings>,
+    /// Where checkpoints are sent to; `EVIDENCE_KAFKA_TOPIC`.
+    pub(crate) topic: Option<EvidenceTopic>,
 }
 
 impl EvidenceSettings {
@@ -206,6 +238,7 @@ impl EvidenceSettings {
         let after = env.or_default(&SEAL_AFTER_HOURS, errors);
         let url = env.optional(&EVIDENCE_TSA_URL, errors);
         let policy = env.optional(&EVIDENCE_WITNESS_POLICY, errors);
+        let topic = read_topic(env, errors);
         let proxies = proxies::read(env, errors);
         let witnesses = policy.map(|policy| WitnessSettings {
             policy,
@@ -222,8 +255,22 @@ impl EvidenceSettings {
             after: TimeDelta::hours(after?),
             timestamps,
             witnesses,
+            topic,
         })
     }
+}
+
+/// Reads to which topic checkpoints are sent; `None` if to none, or after an error.
+fn read_topic(env: &Env, errors: &mut ConfigErrors) -> Option<EvidenceTopic> {
+    if !env.is_set(&EVIDENCE_KAFKA_TOPIC) {
+        return None;
+    }
+    let topic = env.optional(&EVIDENCE_KAFKA_TOPIC, errors);
+    let kafka = KafkaSettings::read(env, &[], errors);
+    Some(EvidenceTopic {
+        topic: topic?,
+        kafka: kafka?,
+    })
 }
 
 /// Reads the folder of the log alone; `None` if there is none, or after an error.

@@ -6,6 +6,7 @@
 //! others read them. Day files are only read. `docs/evidence.md` says what is proved, and what is not.
 
 mod agent;
+pub(crate) mod announcement;
 pub(crate) mod anchors;
 pub(crate) mod bundle_prover;
 pub(crate) mod bundle_verdict;

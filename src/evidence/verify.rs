@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::anchors::{Anchor, Anchored, anchored, anchors_of};
+use super::announcement::{Announced, announced};
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::folder::{Folder, FolderContent, Timestamp};
 use super::ledger::Ledger;
@@ -45,6 +46,8 @@ pub(crate) struct Verdict {
     pub(crate) anchored: Option<Anchored>,
     /// The time stamps of its checkpoints, whose signatures are not verified.
     pub(crate) timestamps: Vec<Timestamp>,
+    /// Those of its checkpoints that were sent to Kafka, where nobody has looked.
+    pub(crate) announced: Vec<Announced>,
     /// How many entries wait for a signature.
     pub(crate) waiting: u64,
     /// What is wrong with the log.
@@ -137,6 +140,7 @@ pub(crate) fn verify(
         anchors,
         anchored,
         timestamps: folder.timestamps()?,
+        announced: announced(folder)?,
         waiting: content.waiting_behind(checkpoint.size),
         sealed_at: ledger.newest_at,
         problems,

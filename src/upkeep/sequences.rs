@@ -186,6 +186,7 @@ impl Model {
             after: TimeDelta::hours(48),
             timestamps: None,
             witnesses: None,
+            topic: None,
         };
         Keeper::new(&evidence).generate_key(now()).unwrap();
         let mut sum = Sum {

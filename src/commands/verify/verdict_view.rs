@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::basis::Basis;
 use crate::evidence::anchors::Anchor;
+use crate::evidence::announcement::{Announced, Place};
 use crate::evidence::folder::Timestamp;
 use crate::evidence::stream_verdict::{FileVerdict, StreamVerdict};
 use crate::evidence::verify::Verdict;
@@ -31,6 +32,7 @@ pub(super) struct Shown<'a> {
     anchored_at: Option<String>,
     anchors: Vec<ShownAnchor<'a>>,
     timestamps: Vec<ShownTimestamp>,
+    kafka: Vec<ShownAnnounced<'a>>,
     waiting: u64,
     problems: &'a [String],
     remarks: &'a [String],
@@ -50,6 +52,14 @@ struct ShownAnchor<'a> {
 struct ShownTimestamp {
     size: u64,
     at: String,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownAnnounced<'a> {
+    size: u64,
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
 }
 
 #[derive(Debug, Serialize)]
@@ -108,6 +118,7 @@ pub(super) fn shown<'a>(verdict: &'a Verdict, basis: &Basis, exit: Exit) -> Show
         anchored_at: verdict.anchored.map(|anchored| rfc3339(anchored.at)),
         anchors: verdict.anchors.iter().map(shown_anchor).collect(),
         timestamps: verdict.timestamps.iter().map(shown_timestamp).collect(),
+        kafka: verdict.announced.iter().map(shown_announced).collect(),
         waiting: verdict.waiting,
         problems: &verdict.problems,
         remarks: &verdict.remarks,
@@ -129,6 +140,16 @@ fn shown_timestamp(stamp: &Timestamp) -> ShownTimestamp {
     ShownTimestamp {
         size: stamp.size,
         at: rfc3339(stamp.at),
+    }
+}
+
+fn shown_announced(announced: &Announced) -> ShownAnnounced<'_> {
+    let Announced { size, place } = announced;
+    ShownAnnounced {
+        size: *size,
+        topic: &place.topic,
+        partition: place.partition,
+        offset: place.offset,
     }
 }
 
@@ -299,7 +320,18 @@ fn signature(verdict: &Verdict, basis: &Basis) -> String {
              -CAfile TSA.pem\n"
         )
     });
-    let anchors: String = anchors.chain(stamp).collect();
+    let sent = verdict.announced.last().map(|Announced { size, place }| {
+        let Place {
+            topic,
+            partition,
+            offset,
+        } = place;
+        format!(
+            "sent to Kafka: {size} entries, not checked here: kcat -C -b BROKER -t {topic} -p {partition} -o {offset} -c 1 -e -D '' | cmp - \
+             checkpoints/{size}\n"
+        )
+    });
+    let anchors: String = anchors.chain(stamp).chain(sent).collect();
     format!(
         "the log {} has {} entries, signed by the key {}\ntrusted by {whose}\n{anchors}",
         printable(&checkpoint.origin),

@@ -23,7 +23,7 @@ pub(crate) use variables::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
     KAFKA_SSL_CLIENT_KEY,
 };
-pub(super) use variables::{PREFIX, ROWS};
+pub(super) use variables::{PREFIX, ROWS, topic};
 
 /// How to connect and write to Kafka.
 #[derive(Clone)]

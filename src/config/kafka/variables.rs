@@ -216,7 +216,7 @@ fn servers(text: &str) -> Result<String, InvalidValue> {
 
 /// Parses a topic name: <https://kafka.apache.org/documentation/#brokerconfigs_auto.create.topics.enable>,
 /// `Topic.java`.
-fn topic(text: &str) -> Result<String, InvalidValue> {
+pub(in crate::config) fn topic(text: &str) -> Result<String, InvalidValue> {
     let is_legal = |character: char| character.is_ascii_alphanumeric() || matches!(character, '.' | '_' | '-');
     if text.chars().all(is_legal) && (1..=249).contains(&text.len()) && !matches!(text, "." | "..") {
         Ok(text.to_owned())

@@ -14,6 +14,7 @@ mod mock;
 mod pool;
 mod probe;
 mod reports;
+mod single;
 mod transaction;
 mod trouble;
 mod verdict;
@@ -44,6 +45,7 @@ pub(crate) use mock::{MockError, MockKafka};
 use pool::Kept;
 pub(crate) use pool::Pool;
 pub(crate) use probe::{Probe, probe};
+pub(crate) use single::send_one;
 
 /// Number of batches in flight: enough that the producer need not wait for the last line of one batch before the next,
 /// few enough to stay small.

@@ -5,6 +5,7 @@ mod audit;
 mod bundles;
 mod elsewhere;
 mod forger;
+mod kafka;
 mod keys;
 #[cfg(unix)]
 mod kills;

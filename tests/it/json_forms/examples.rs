@@ -315,6 +315,8 @@ impl Examples {
         fs::write(catalog.root().join("evidence/anchors/1.w1.cosig"), cosign.stdout).unwrap();
         let checkpoint = fs::read(catalog.root().join("evidence/checkpoints/1")).unwrap();
         fs::write(catalog.root().join("evidence/anchors/1.tsr"), timestamp(&checkpoint)).unwrap();
+        let place = "{\"topic\":\"checkpoints\",\"partition\":0,\"offset\":3}\n";
+        fs::write(catalog.root().join("evidence/anchors/1.kafka"), place).unwrap();
         let own = fs::read_to_string(catalog.root().join("evidence/policy.txt")).unwrap();
         let own = own.replace("quorum none", &format!("witness W1 {key}\nquorum W1"));
         fs::write(catalog.root().join("w1.policy"), own).unwrap();
