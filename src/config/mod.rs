@@ -25,7 +25,8 @@ use std::path::PathBuf;
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::{Kind, ORGANIZATION_ID_ARG, PORT_CLIENT_ID};
 pub(crate) use evidence::{
-    EVIDENCE_WITNESS_POLICY, EvidenceSettings, EvidenceTopic, TimestampService, WitnessSettings, evidence_folder,
+    EVIDENCE_FOLDER, EVIDENCE_WITNESS_POLICY, EvidenceSettings, EvidenceTopic, TimestampService, WitnessSettings,
+    evidence_folder,
 };
 pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};

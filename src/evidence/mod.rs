@@ -40,6 +40,7 @@ pub(crate) mod signer;
 pub(crate) mod signing;
 pub(crate) mod signing_request;
 mod stamp;
+pub(crate) mod standing;
 pub(crate) mod stream_files;
 pub(crate) mod stream_verdict;
 pub(crate) mod submission;

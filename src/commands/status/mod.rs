@@ -8,21 +8,24 @@
 //! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
 
 mod calendar;
+mod evidence;
 pub(super) mod nagios;
 mod stream_status;
 mod tables;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use serde::Serialize;
 
 use super::archives::Archives;
 use super::arguments::age::Age;
 use super::arguments::selection::Selection;
 use super::error::CommandError;
-use super::outcome::{log_problems, print_streams, print_text};
+use super::outcome::{log_problems, print_json, print_text};
 use crate::config::StreamPlace;
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
+use evidence::EvidenceStatus;
 use stream_status::StreamStatus;
 use tables::{Details, text};
 
@@ -54,6 +57,14 @@ Examples:
 
 Only the folders of the streams must be set; no token is needed, and no service is asked.";
 
+/// The status as JSON.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    streams: &'a [StreamStatus],
+    evidence: Option<&'a EvidenceStatus>,
+    exit_code: u8,
+}
+
 /// Shows the status of the chosen streams.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
@@ -64,12 +75,21 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     for stream in &streams {
         log_problems(selection.verbosity, stream.stream, stream.all_problems());
     }
+    let evidence = EvidenceStatus::read(&archives.env);
     if selection.json {
-        print_streams(selection.settings.organization, &streams, exit)?;
+        let shown = Shown {
+            streams: &streams,
+            evidence: evidence.as_ref(),
+            exit_code: exit as u8,
+        };
+        print_json(selection.settings.organization, &shown)?;
     } else {
         let with_colours = stdout_takes_colours(archives.env.allows_colours());
         let details = Details::of(selection.verbosity);
-        print_text(selection.verbosity, || text(&streams, details, with_colours, now))?;
+        let waiting = evidence.as_ref().map_or_else(String::new, EvidenceStatus::notes);
+        print_text(selection.verbosity, || {
+            text(&streams, details, with_colours, now) + &waiting
+        })?;
     }
     Ok(exit)
 }

@@ -440,3 +440,45 @@ fn ctrl_c_ends_the_waiting_for_a_witness() {
     seal(&catalog, 0);
     assert_eq!(witness.last(), size(&catalog));
 }
+
+#[test]
+fn status_says_how_many_entries_wait_and_for_whom() {
+    let sandbox = daily(2);
+    let (mut catalog, witness, _policy) = witnessed(&sandbox);
+    let waiting = |catalog: &Catalog| {
+        let run = catalog.run(&["status", "--json"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        serde_json::from_str::<Value>(&run.stdout).unwrap()["evidence"].clone()
+    };
+    witness.whim(Whim::Answer(503, ""));
+    collect(&catalog, 0);
+    let all = size(&catalog);
+    let standing = waiting(&catalog);
+    assert_eq!(
+        (standing["entries"].as_u64(), standing["unsigned"].as_u64()),
+        (Some(all), Some(0))
+    );
+    assert_eq!(standing["uncosigned"][0]["witness"], NAME);
+    assert_eq!(standing["uncosigned"][0]["entries"], all);
+    assert!(
+        standing["unstamped"].is_null() && standing["unsent"].is_null(),
+        "{standing}"
+    );
+    catalog.set("EVIDENCE_TSA_URL", "http://127.0.0.1:9/");
+    catalog.set("EVIDENCE_KAFKA_TOPIC", "checkpoints");
+    let text = catalog.run(&["status"]).stdout;
+    for what in [
+        "wait for a time stamp".to_owned(),
+        "wait to be sent to Kafka".to_owned(),
+        format!("wait for a cosignature by {NAME}"),
+    ] {
+        assert!(text.contains(&format!("evidence: {all} entries {what}\n")), "{text}");
+    }
+    catalog.unset("EVIDENCE_TSA_URL");
+    catalog.unset("EVIDENCE_KAFKA_TOPIC");
+    witness.whim(Whim::None);
+    seal(&catalog, 0);
+    assert_eq!(waiting(&catalog)["uncosigned"][0]["entries"], 0);
+    let text = catalog.run(&["status"]).stdout;
+    assert!(!text.contains("evidence:"), "{text}");
+}

@@ -82,6 +82,8 @@ fn waiting(catalog: &Catalog) -> u64 {
         .to_string()
         .contains("wait for the key, which is on another host");
     assert_eq!(says_so, waiting > 0, "{verdict}");
+    let status: Value = serde_json::from_str(&catalog.run(&["status", "--json"]).stdout).unwrap();
+    assert_eq!(status["evidence"]["unsigned"], waiting, "{status}");
     waiting
 }
 

@@ -219,7 +219,22 @@ impl Examples {
             .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
             .with("EVIDENCE_KEY_FILE", "evidence.key");
         self.run(&catalog, &["seal"]);
+        let waiting = Catalog::of(&sandbox, &[Api::Mail])
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_KEY_FILE", "evidence.key")
+            .with("EVIDENCE_TSA_URL", "http://127.0.0.1:9/")
+            .with("EVIDENCE_KAFKA_TOPIC", "checkpoints")
+            .with("EVIDENCE_WITNESS_POLICY", "w.policy");
+        assert_eq!(waiting.run(&["evidence", "keygen"]).code, 0);
+        self.run(&waiting, &["status"]);
+        let own = fs::read_to_string(waiting.root().join("evidence/policy.txt")).unwrap();
+        let witness =
+            "witness W1 w1.example+b2eb5230+BAIBAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f http://127.0.0.1:9/\n";
+        fs::write(waiting.root().join("w.policy"), witness.to_owned() + &own).unwrap();
+        self.run(&waiting, &["status"]);
         self.run(&catalog, &["evidence", "keygen"]);
+        self.run(&catalog, &["status"]);
         self.run(&catalog, &["evidence", "publish", "--to", "published"]);
         self.run(&catalog, &["verify", "--evidence"]);
         self.run(&catalog, &["collect"]);

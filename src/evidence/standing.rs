@@ -1,0 +1,62 @@
+//! How a log stands: how many of its entries wait for somebody else, be it the key on another host or an anchor.
+
+use super::anchors::anchors_of;
+use super::announcement::announced;
+use super::checkpoint::Checkpoint;
+use super::folder::Folder;
+use super::policy::Policy;
+use crate::fs::FileError;
+
+/// How many entries there are, and how many of them wait. Nothing of it is verified.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// Those that are sealed, signed or not.
+    pub(crate) entries: u64,
+    /// Those behind the newest checkpoint, which wait for the key on another host.
+    pub(crate) unsigned: u64,
+    /// Those behind the newest time stamp.
+    pub(crate) unstamped: u64,
+    /// Those behind the newest checkpoint that was sent to a topic.
+    pub(crate) unsent: u64,
+    /// Of each witness with an address, by its name, those behind what it has cosigned last.
+    pub(crate) uncosigned: Vec<(String, u64)>,
+}
+
+impl Standing {
+    /// Reads how the log of a folder stands with the witnesses of a policy and a topic; `None` if there is no log.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn read(
+        folder: &Folder,
+        policy: Option<&Policy>,
+        topic: Option<&str>,
+    ) -> Result<Option<Self>, FileError> {
+        let Some(content) = folder.read()? else {
+            return Ok(None);
+        };
+        let signed = Checkpoint::unverified(&content.checkpoint).map_or(0, |checkpoint| checkpoint.size);
+        let entries = signed + content.waiting_behind(signed);
+        let stamped = folder.timestamps()?.last().map_or(0, |stamp| stamp.size);
+        let sent = announced(folder)?;
+        let sent = sent.iter().rev().find(|sent| Some(sent.place.topic.as_str()) == topic);
+        let anchors = policy.map(|policy| {
+            let of_note = |(_, text): &(String, String)| anchors_of(text, policy.quorum());
+            content.anchors.iter().flat_map(of_note).collect::<Vec<_>>()
+        });
+        let anchors = anchors.unwrap_or_default();
+        let uncosigned = policy.into_iter().flat_map(|policy| policy.quorum().addresses());
+        let uncosigned = uncosigned.map(|(key, _)| {
+            let own = anchors.iter().filter(|anchor| anchor.key == key.to_string());
+            let cosigned = own.map(|anchor| anchor.size).max().unwrap_or(0);
+            (key.name().to_owned(), entries.saturating_sub(cosigned))
+        });
+        Ok(Some(Self {
+            entries,
+            unsigned: entries - signed,
+            unstamped: entries.saturating_sub(stamped),
+            unsent: entries.saturating_sub(sent.map_or(0, |sent| sent.size)),
+            uncosigned: uncosigned.collect(),
+        }))
+    }
+}
