@@ -79,18 +79,7 @@ impl Archives {
 
     /// Errors if the folder of `--to` would be in that of a stream, be it asked for or not: agents look for day files there.
     pub(super) fn check_outside(&self, to: &Path) -> Result<(), CommandError> {
-        let Ok(above) = folder_of(to).canonicalize() else {
-            return Ok(());
-        };
-        let to = to.canonicalize().unwrap_or(above);
-        for folder in self.catalogs() {
-            if folder.canonicalize().is_ok_and(|folder| to.starts_with(folder)) {
-                let (to, folder) = (to.display(), folder.display());
-                let problem = format!("--to: {to} is in {folder}, the folder of a stream; name a folder elsewhere");
-                return Err(CommandError::setup(problem));
-            }
-        }
-        Ok(())
+        check_outside("--to", to, &self.catalogs())
     }
 
     fn find_with(
@@ -120,6 +109,26 @@ impl Archives {
         }
         Ok(Self { env, streams, progress })
     }
+}
+
+/// Errors if what an option names would be in the folder of one of these streams.
+pub(super) fn check_outside<'a>(
+    option: &str,
+    to: &Path,
+    catalogs: impl IntoIterator<Item = &'a PathBuf>,
+) -> Result<(), CommandError> {
+    let Ok(above) = folder_of(to).canonicalize() else {
+        return Ok(());
+    };
+    let to = to.canonicalize().unwrap_or(above);
+    for folder in catalogs {
+        if folder.canonicalize().is_ok_and(|folder| to.starts_with(folder)) {
+            let (to, folder) = (to.display(), folder.display());
+            let problem = format!("{option}: {to} is in {folder}, the folder of a stream; name a folder elsewhere");
+            return Err(CommandError::setup(problem));
+        }
+    }
+    Ok(())
 }
 
 /// Reads where the streams are kept and the form of the log, or returns all errors in them.

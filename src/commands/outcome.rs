@@ -73,6 +73,13 @@ pub(super) fn print_text(verbosity: Verbosity, text: impl FnOnce() -> String) ->
     if verbosity.quiet { Ok(()) } else { print(&text()) }
 }
 
+/// Says on stderr, with `-q`, what is wrong, in a command that has no log: the text that would say it is not printed.
+pub(super) fn say_problems<P: Display>(verbosity: Verbosity, problems: impl IntoIterator<Item = P>) {
+    for problem in problems.into_iter().filter(|_| verbosity.quiet) {
+        print_to_stderr(&format!("{problem}\n"));
+    }
+}
+
 /// Logs, with `-q`, what is wrong with a stream: the text that would say it is not printed.
 pub(super) fn log_problems<P: Display>(verbosity: Verbosity, stream: &str, problems: impl IntoIterator<Item = P>) {
     for problem in problems.into_iter().filter(|_| verbosity.quiet) {

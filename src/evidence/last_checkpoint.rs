@@ -10,7 +10,7 @@ use super::folder::{Folder, read_text};
 use super::log::{LogError, lock};
 use super::signing_request::RequestError;
 use crate::archive::Lock;
-use crate::fs::{FileError, make_folder, replace};
+use crate::fs::{FileError, list, make_folder, remove, replace};
 
 /// Mode of the state.
 const MODE: u32 = 0o640;
@@ -79,6 +79,17 @@ pub(crate) struct Signed {
     pub(crate) note: String,
 }
 
+/// Removes what a kill has left of a checkpoint that was about to take its place: nobody was given that.
+fn remove_left_over(state: &Path) -> Result<(), FileError> {
+    for name in list(state)? {
+        let shown = name.to_string_lossy();
+        if shown.starts_with(&format!(".{LAST}.")) && shown.ends_with(".new") {
+            remove(&state.join(&name))?;
+        }
+    }
+    Ok(())
+}
+
 /// The checkpoint that was signed last, as long as nobody else signs with this state.
 pub(super) struct LastCheckpoint {
     path: PathBuf,
@@ -94,6 +105,7 @@ impl LastCheckpoint {
     pub(super) fn open(state: &Path, is_first: bool, now: DateTime<Utc>) -> Result<Self, WitnessError> {
         make_folder(state)?;
         let lock = lock(&Folder::new(state), now)?;
+        remove_left_over(state)?;
         let path = state.join(LAST);
         let last = match (read_text(&path)?, is_first) {
             (None, false) => return Err(WitnessError::NoState(state.display().to_string())),

@@ -20,6 +20,7 @@ use crate::config::{self, StreamPlace};
 use crate::evidence::folder::Folder;
 use crate::evidence::stream_files::StreamFiles;
 use crate::output::logging::{Log, LogOptions, Verbosity};
+use crate::output::printable::printable;
 use crate::output::progress::Progress;
 use crate::source::SOURCES;
 
@@ -103,9 +104,10 @@ impl Arguments {
     pub(super) fn nonce(&self) -> Result<String, CommandError> {
         match &self.nonce {
             None => random_nonce().ok_or_else(|| CommandError::setup("the system has no random numbers for a nonce")),
-            Some(nonce) if nonce.is_empty() || nonce.contains(char::is_control) => {
-                Err(CommandError::usage("--nonce must be a text of one line"))
-            }
+            // The page shows it, and somebody else types it off.
+            Some(nonce) if nonce.trim() != nonce || nonce.is_empty() || printable(nonce) != nonce.as_str() => Err(
+                CommandError::usage("--nonce must be a text of one line, of characters that are seen"),
+            ),
             Some(nonce) => Ok(nonce.clone()),
         }
     }
@@ -153,6 +155,7 @@ impl Arguments {
         Ok(Subject {
             folder,
             streams,
+            catalogs: Vec::new(),
             progress,
         })
     }
@@ -168,8 +171,10 @@ impl Arguments {
         let archives = Archives::find_showing(&selection, clock)?;
         let evidence = evidence_settings(&archives.env, &archives.streams)?;
         let files: Vec<_> = archives.streams.iter().map(StreamFiles::of).collect();
+        let catalogs = archives.catalogs();
         let settings = config::streams_at(&archives.env, archives.streams)?;
         Ok(Subject {
+            catalogs,
             folder: Folder::new(&evidence.folder),
             streams: settings.into_iter().zip(files).collect(),
             progress: Progress::unless_quiet(self.verbosity.quiet),

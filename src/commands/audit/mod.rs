@@ -10,10 +10,12 @@ mod page;
 mod sample;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use chrono::{DateTime, Utc};
 use futures::future::join_all;
 
+use super::archives::check_outside;
 use super::error::CommandError;
 use super::outcome::{log_problems, print_json, print_text};
 use super::verify::{Basis, basis};
@@ -37,6 +39,7 @@ pub(crate) use arguments::Arguments;
 pub(super) use arguments::EXAMPLES;
 use outcome::{Outcome, StreamOutcome};
 use page::BEGINNING;
+pub(super) use page::BEGINNING as PAGE_BEGINNING;
 use sample::{Sample, Times};
 
 /// The page names records: its owner and group can read it, as they can read the day files.
@@ -46,6 +49,8 @@ const FILE_MODE: u32 = 0o640;
 struct Subject {
     folder: Folder,
     streams: Vec<(StreamSettings, StreamFiles)>,
+    /// The folders of other streams, too.
+    catalogs: Vec<PathBuf>,
     progress: Progress,
 }
 
@@ -55,6 +60,8 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let signer = arguments.key.as_deref().map(Signer::read).transpose();
     let signer = signer.map_err(CommandError::setup)?;
     if let Some(path) = &arguments.out {
+        let catalogs: Vec<_> = subject.streams.iter().map(|(_, files)| files.folder.clone()).collect();
+        check_outside("--out", path, subject.catalogs.iter().chain(&catalogs))?;
         can_replace_own(path, FILE_MODE, BEGINNING)?;
     }
     let now = floor_to_millisecond(clock());

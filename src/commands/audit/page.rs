@@ -8,7 +8,7 @@ use crate::output::printable::printable;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
 /// What every page begins with: nothing else is replaced by a page.
-pub(super) const BEGINNING: &str = "trailkeeper audit v1\n";
+pub(in crate::commands) const BEGINNING: &str = "trailkeeper audit v1\n";
 
 /// How many differences of an hour are listed; `--json` has all.
 const LISTED: usize = 20;

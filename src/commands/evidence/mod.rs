@@ -12,14 +12,14 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::archives::Archives;
+use super::archives::{Archives, check_outside};
 use super::arguments::selection::Selection;
 use super::arguments::settings::SettingsArguments;
 use super::error::CommandError;
 use super::outcome::{print_json, print_text};
 use super::seal::evidence_settings;
 use super::sealing;
-use crate::config::{EvidenceSettings, KeySource};
+use crate::config::{self, EvidenceSettings, KeySource};
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
 use crate::evidence::last_checkpoint::Signed;
@@ -32,6 +32,7 @@ use crate::fs::{read_to_string, replace_own};
 use crate::output::logging::Verbosity;
 use crate::output::print::print;
 use crate::process::exit::Exit;
+use crate::source::SOURCES;
 
 /// A cosigned checkpoint is for everybody.
 const CHECKPOINT_MODE: u32 = 0o644;
@@ -386,6 +387,8 @@ fn give_away(signed: &Signed, out: Option<&Path>) -> Result<Exit, CommandError> 
 
 fn publish_to(arguments: &PublishArguments) -> Result<Exit, CommandError> {
     let options = &arguments.options;
+    let env = Env::load(options.env_file.as_deref());
+    check_outside("--to", &arguments.to, &config::catalogs(&env, SOURCES))?;
     let settings = settings(options)?;
     let published = publish(&Folder::new(&settings.folder), &arguments.to)?;
     let (size, written) = (published.checkpoint.size, published.written);

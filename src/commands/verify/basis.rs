@@ -16,6 +16,12 @@ pub(in crate::commands) struct Basis {
     pub(in crate::commands) is_operators: bool,
 }
 
+/// Reads the text of the policy that somebody names.
+pub(super) fn parse_policy(path: &Path, text: &str) -> Result<Policy, CommandError> {
+    let policy = Policy::parse(text);
+    policy.map_err(|error| CommandError::setup(format!("the policy {} cannot be used: {error}", path.display())))
+}
+
 /// Reads the policy: that of the auditor, or what the operator says.
 pub(in crate::commands) fn basis(policy: Option<&Path>, folder: &Folder) -> Result<Basis, CommandError> {
     let (path, text, is_operators) = match policy {
@@ -32,6 +38,9 @@ pub(in crate::commands) fn basis(policy: Option<&Path>, folder: &Folder) -> Resu
             }
         },
     };
+    if !is_operators {
+        parse_policy(&path, &text)?;
+    }
     let policy = Policy::parse(&text).map_err(|error| format!("the policy {} cannot be used: {error}", path.display()));
     Ok(Basis {
         path,

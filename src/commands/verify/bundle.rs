@@ -5,8 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::basis::parse_policy;
 use crate::commands::error::CommandError;
-use crate::commands::outcome::{print_json, print_text};
+use crate::commands::outcome::{print_json, print_text, say_problems};
 use crate::evidence::bundle_verdict::{RecordsVerdict, verify_records};
 use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::note::VerifierKey;
@@ -44,10 +45,7 @@ struct ShownStream {
 /// Verifies a bundle.
 pub(super) fn run(bundle: &Path, policy: &Path, is_json: bool, verbosity: Verbosity) -> Result<Exit, CommandError> {
     let rules = read_to_string(policy)?;
-    let shown = match Policy::parse(&rules) {
-        Err(error) => refused(format!("the policy {} cannot be used: {error}", policy.display())),
-        Ok(policy) => verified(bundle, &policy)?,
-    };
+    let shown = verified(bundle, &parse_policy(policy, &rules)?)?;
     let exit = if shown.is_proved {
         Exit::Complete
     } else {
@@ -57,9 +55,7 @@ pub(super) fn run(bundle: &Path, policy: &Path, is_json: bool, verbosity: Verbos
         exit_code: exit as u8,
         ..shown
     };
-    if verbosity.quiet {
-        problems(&shown).for_each(|problem| tracing::error!("{problem}"));
-    }
+    say_problems(verbosity, problems(&shown));
     if is_json {
         print_json(None, &shown)?;
     } else {
@@ -76,6 +72,8 @@ fn refused(problem: String) -> Shown {
 }
 
 fn verified(bundle: &Path, policy: &Policy) -> Result<Shown, CommandError> {
+    // A folder that is not there is no bundle without proofs.
+    let names = list(bundle)?;
     let path = bundle.join(CHECKPOINT);
     if path.symlink_metadata().is_err() {
         let problem = "it has no proofs: the archive was not sealed, or the records are not in the form ndjson";
@@ -88,7 +86,7 @@ fn verified(bundle: &Path, policy: &Policy) -> Result<Shown, CommandError> {
     };
     let key = signers.last().copied();
     let mut streams = Vec::new();
-    for name in list(bundle)? {
+    for name in names {
         let stream = name.to_str().and_then(|name| name.strip_suffix(RECORDS));
         if let Some(stream) = stream {
             streams.push(ShownStream::of(stream, verify_stream(bundle, stream, &checkpoint)?));

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use crate::commands::audit::PAGE_BEGINNING;
 use crate::commands::error::CommandError;
-use crate::commands::outcome::{print_json, print_text};
+use crate::commands::outcome::{print_json, print_text, say_problems};
 use crate::evidence::note::VerifierKey;
 use crate::evidence::signed_page;
 use crate::fs::read_to_string;
@@ -30,11 +31,17 @@ pub(super) fn run(page: &Path, signer: &str, is_json: bool, verbosity: Verbosity
     let signed = read_to_string(page)?;
     let verified = signed_page::verify(&signed, &key);
     let verified = verified.map_err(|error| format!("{} is not what was signed: {error}", page.display()));
+    let is_page = |text: &String| text.starts_with(PAGE_BEGINNING);
+    let verified = verified.and_then(|text| {
+        let problem = || format!("{} is signed, and is no page of an audit", page.display());
+        Some(text).filter(is_page).ok_or_else(problem)
+    });
     let exit = if verified.is_ok() {
         Exit::Complete
     } else {
         Exit::StreamFailed
     };
+    say_problems(verbosity, verified.as_ref().err());
     if is_json {
         print_json(
             None,
@@ -48,11 +55,6 @@ pub(super) fn run(page: &Path, signer: &str, is_json: bool, verbosity: Verbosity
             },
         )?;
         return Ok(exit);
-    }
-    if let Err(problem) = &verified
-        && verbosity.quiet
-    {
-        tracing::error!("{problem}");
     }
     print_text(verbosity, || match &verified {
         Ok(page) => {

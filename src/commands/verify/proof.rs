@@ -4,9 +4,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
+use super::basis::parse_policy;
 use crate::commands::error::CommandError;
-use crate::commands::outcome::{print_json, print_text};
-use crate::evidence::policy::Policy;
+use crate::commands::outcome::{print_json, print_text, say_problems};
 use crate::evidence::proof::{Proof, Proven};
 use crate::fs::read_to_string;
 use crate::output::logging::Verbosity;
@@ -35,12 +35,9 @@ struct Shown {
 /// Verifies a proof.
 pub(super) fn run(proof: &Path, policy: &Path, is_json: bool, verbosity: Verbosity) -> Result<Exit, CommandError> {
     let (text, rules) = (read_to_string(proof)?, read_to_string(policy)?);
-    let policy =
-        Policy::parse(&rules).map_err(|error| format!("the policy {} cannot be used: {error}", policy.display()));
-    let proved = policy.and_then(|policy| {
-        let proved = Proof::parse(&text).and_then(|proof| proof.verify(&policy));
-        proved.map_err(|error| format!("{} proves nothing: {error}", proof.display()))
-    });
+    let policy = parse_policy(policy, &rules)?;
+    let proved = Proof::parse(&text).and_then(|proof| proof.verify(&policy));
+    let proved = proved.map_err(|error| format!("{} proves nothing: {error}", proof.display()));
     let exit = if proved.is_ok() {
         Exit::Complete
     } else {
@@ -54,11 +51,7 @@ pub(super) fn run(proof: &Path, policy: &Path, is_json: bool, verbosity: Verbosi
             Err(problem) => format!("{problem}\n"),
         })?;
     }
-    if let Err(problem) = &proved
-        && verbosity.quiet
-    {
-        tracing::error!("{problem}");
-    }
+    say_problems(verbosity, proved.as_ref().err());
     Ok(exit)
 }
 

@@ -3,6 +3,7 @@
 mod asked;
 mod audit;
 mod bundles;
+mod edges;
 mod elsewhere;
 mod forger;
 mod kafka;

@@ -211,15 +211,9 @@ impl Examples {
         }
     }
 
-    /// Archives that are sealed, changed, and acknowledged; keys; and proofs.
-    fn evidence(&mut self) {
-        let sandbox = sandbox();
-        let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk])
-            .with("EVIDENCE_FOLDER", "evidence")
-            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
-            .with("EVIDENCE_KEY_FILE", "evidence.key");
-        self.run(&catalog, &["seal"]);
-        let waiting = Catalog::of(&sandbox, &[Api::Mail])
+    /// A log that waits for others.
+    fn waiting(&mut self, sandbox: &Sandbox) {
+        let waiting = Catalog::of(sandbox, &[Api::Mail])
             .with("EVIDENCE_FOLDER", "evidence")
             .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
             .with("EVIDENCE_KEY_FILE", "evidence.key")
@@ -233,6 +227,17 @@ impl Examples {
             "witness W1 w1.example+b2eb5230+BAIBAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f http://127.0.0.1:9/\n";
         fs::write(waiting.root().join("w.policy"), witness.to_owned() + &own).unwrap();
         self.run(&waiting, &["status"]);
+    }
+
+    /// Archives that are sealed, changed, and acknowledged; keys; and proofs.
+    fn evidence(&mut self) {
+        let sandbox = sandbox();
+        let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk])
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_KEY_FILE", "evidence.key");
+        self.run(&catalog, &["seal"]);
+        self.waiting(&sandbox);
         self.run(&catalog, &["evidence", "keygen"]);
         self.run(&catalog, &["status"]);
         self.run(&catalog, &["evidence", "publish", "--to", "published"]);

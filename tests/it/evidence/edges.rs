@@ -1,0 +1,175 @@
+//! What commands of the evidence say with `-q`, and what they take for an argument.
+
+use super::*;
+use crate::support::Run;
+
+#[track_caller]
+fn says(run: &Run, code: i32, what: &str) {
+    assert_eq!((run.code, run.stdout.as_str()), (code, ""), "{}", run.stderr);
+    assert!(run.stderr.contains(what), "{what}: {}", run.stderr);
+}
+
+#[test]
+fn a_proof_a_bundle_and_a_page_that_prove_nothing_say_why_even_when_quiet() {
+    let sandbox = daily(4);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let policy = "evidence/policy.txt";
+    let run = catalog.run(&["prove", "--stream", "tfc", "--id", "2-1", "--out", "proof"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let run = catalog.run(&["export", "--since", "10d", "--to", "bundle"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    edit(&catalog.root().join("proof"), |text| text.replace("index ", "index 1"));
+    says(
+        &catalog.run(&["verify", "-q", "--proof", "proof", "--policy", policy]),
+        3,
+        "proof proves nothing: ",
+    );
+    edit(&catalog.root().join("bundle/checkpoint"), |text| {
+        text.replace("\n\n", "\nx\n\n")
+    });
+    says(
+        &catalog.run(&["verify", "-q", "--bundle", "bundle", "--policy", policy]),
+        3,
+        "the checkpoint is not believed: ",
+    );
+    let key = catalog.run(&[
+        "evidence",
+        "keygen",
+        "--json",
+        "--name",
+        "jane.example",
+        "--out",
+        "jane.key",
+    ]);
+    let key: Value = serde_json::from_str(&key.stdout).unwrap();
+    let key = key["key"].as_str().unwrap();
+    fs::write(catalog.root().join("page"), "trailkeeper audit v1\n").unwrap();
+    says(
+        &catalog.run(&["verify", "-q", "--page", "page", "--signer", key]),
+        3,
+        "page is not what was signed: ",
+    );
+    // What is signed, and something else, is no page.
+    let log = fs::read_to_string(folder(&catalog).join("policy.txt")).unwrap();
+    let log = log.lines().find_map(|line| line.strip_prefix("log ")).unwrap();
+    says(
+        &catalog.run(&["verify", "-q", "--page", "evidence/checkpoint", "--signer", log]),
+        3,
+        "evidence/checkpoint is signed, and is no page of an audit",
+    );
+}
+
+#[test]
+fn a_policy_that_cannot_be_used_and_a_bundle_that_is_not_there_are_wrong_arguments_everywhere() {
+    let sandbox = daily(2);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    fs::write(catalog.root().join("bad.policy"), "lag a\n").unwrap();
+    let run = catalog.run(&["prove", "--stream", "tfc", "--id", "1-1", "--out", "proof"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    fs::create_dir(catalog.root().join("bundle")).unwrap();
+    for arguments in [
+        &["verify", "--evidence"][..],
+        &["verify", "--proof", "proof"],
+        &["verify", "--bundle", "bundle"],
+        &["audit", "--sample", "1"],
+    ] {
+        let run = catalog.run(&[arguments, &["--policy", "bad.policy"]].concat());
+        says(&run, 1, "the policy bad.policy cannot be used: line 1");
+    }
+    let run = catalog.run(&["verify", "--bundle", "/nope", "--policy", "evidence/policy.txt"]);
+    assert!(
+        run.code == 1 && run.stderr.contains("/nope"),
+        "{}{}",
+        run.stdout,
+        run.stderr
+    );
+    assert!(!run.stderr.contains("it has no proofs"), "{}", run.stderr);
+}
+
+#[test]
+fn a_nonce_is_a_text_that_everybody_sees() {
+    let sandbox = daily(2);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    for nonce in [
+        "a\u{200b}b",
+        "a\u{202e}b",
+        "a\nb",
+        " a",
+        "a ",
+        "",
+        "\u{feff}a",
+        "\u{a0}a",
+    ] {
+        says(
+            &catalog.run(&["audit", "--sample", "1", "--nonce", nonce]),
+            2,
+            "--nonce must be a text of one line",
+        );
+    }
+    let run = catalog.run(&["audit", "--sample", "1", "--nonce", "Würfel 4-2-6"]);
+    assert!(!run.stderr.contains("--nonce"), "{}", run.stderr);
+}
+
+#[test]
+fn nothing_is_written_into_the_folder_of_a_stream() {
+    let sandbox = daily(2);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let (inside, catalog_folder) = (catalog.folder(Api::Tfc).join("page"), catalog.folder(Api::Tfc));
+    let inside = inside.to_str().unwrap();
+    let before = fs::read_dir(&catalog_folder).unwrap().count();
+    let files = format!("tfc={}", catalog_folder.display());
+    says(
+        &catalog.run(&["audit", "--sample", "1", "--out", inside]),
+        1,
+        "the folder of a stream",
+    );
+    let named = [
+        "--policy",
+        "evidence/policy.txt",
+        "--evidence-folder",
+        "evidence",
+        "--files",
+        &files,
+    ];
+    says(
+        &catalog.run(&[&["audit", "--sample", "1", "--out", inside][..], &named].concat()),
+        1,
+        "the folder of a stream",
+    );
+    says(&catalog.run(&["evidence", "publish", "--to", inside]), 1, "--to: ");
+    assert_eq!(fs::read_dir(&catalog_folder).unwrap().count(), before);
+}
+
+#[test]
+fn what_a_killed_witness_leaves_is_removed_by_the_next_one() {
+    let sandbox = daily(2);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let run = catalog.run(&[
+        "evidence",
+        "keygen",
+        "--witness",
+        "--name",
+        "w.example",
+        "--out",
+        "w.key",
+    ]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let state = catalog.root().join("state");
+    fs::create_dir(&state).unwrap();
+    let left = state.join(".last-checkpoint.4711.new");
+    fs::write(&left, "half a check").unwrap();
+    fs::write(state.join("notes"), "mine").unwrap();
+    let arguments = [
+        "evidence",
+        "cosign",
+        "--policy",
+        "evidence/policy.txt",
+        "--key",
+        "w.key",
+        "--state",
+        "state",
+    ];
+    let run = catalog.run(&[&arguments[..], &["--log", "evidence", "--first"]].concat());
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert!(!left.exists() && state.join("notes").exists());
+}
