@@ -101,7 +101,8 @@ async fn audit(
     }
     let times = Times::of(arguments, now)?;
     let sample = Sample::draw(subject, &log, &nonce, arguments.sample, &times)?;
-    outcome.note_sample(&log, &sample);
+    let settings: Vec<_> = subject.streams.iter().map(|(settings, _)| settings).collect();
+    outcome.note_sample(&log, &sample, &settings);
     let reading = subject.progress.reading("audit", sample.bytes(subject));
     let verdict = verdict(arguments, subject, &basis, &sample, &reading, now)?;
     drop(reading);

@@ -8,6 +8,8 @@ use serde::Serialize;
 use super::sample::Sample;
 use crate::audit::compare::{ComparedHour, Difference, DifferenceKind, HourState};
 use crate::commands::verify::Basis;
+use crate::config::StreamSettings;
+use crate::coverage::Scope;
 use crate::evidence::sealed_log::SealedLog;
 use crate::evidence::verify::Verdict;
 use crate::process::exit::Exit;
@@ -44,11 +46,28 @@ pub(super) struct StreamOutcome {
     pub(super) from: Option<DateTime<Utc>>,
     pub(super) to: Option<DateTime<Utc>>,
     pub(super) population: u64,
+    /// What the service is asked for, and where: its address, the organization, and the filter.
+    pub(super) address: String,
+    pub(super) organization: Option<String>,
+    pub(super) filter: Option<String>,
+    /// For how long before the last seal records may have come late; `RECONCILE_HOURS`.
+    pub(super) reconcile_hours: i64,
     pub(super) requests: u64,
     /// Records that came, that no day file can hold, and that the archive has not kept.
     pub(super) rejected_not_kept: u64,
     pub(super) remarks: Vec<String>,
     pub(super) hours: Vec<HourOutcome>,
+}
+
+impl StreamOutcome {
+    /// Notes what the service is asked for: with another filter, another archive would be right.
+    fn note_settings(&mut self, settings: &StreamSettings) {
+        let scope = Scope::of(settings.source.as_ref());
+        self.address = scope.address;
+        self.organization = scope.organization;
+        self.filter = scope.filter;
+        self.reconcile_hours = settings.limits.reconcile_reach.num_hours();
+    }
 }
 
 /// What an hour comes to.
@@ -105,7 +124,7 @@ impl Outcome {
         self
     }
 
-    pub(super) fn note_sample(&mut self, log: &SealedLog, sample: &Sample) {
+    pub(super) fn note_sample(&mut self, log: &SealedLog, sample: &Sample, settings: &[&StreamSettings]) {
         let checkpoint = &log.checkpoint;
         self.origin = Some(checkpoint.origin.clone());
         self.size = Some(checkpoint.size);
@@ -123,6 +142,11 @@ impl Outcome {
             }
         });
         self.streams = streams.collect();
+        for stream in &mut self.streams {
+            if let Some(settings) = settings.iter().find(|settings| settings.kind.name == stream.stream) {
+                stream.note_settings(settings);
+            }
+        }
     }
 
     pub(super) fn note_verdict(&mut self, verdict: &Verdict) {

@@ -20,6 +20,7 @@ pub(super) fn text(outcome: &Outcome) -> String {
     page.push_str(&basis(outcome));
     for stream in &outcome.streams {
         page.push_str(&span(stream));
+        page.push_str(&asked(stream));
     }
     let hours = hours(outcome);
     if !hours.is_empty() {
@@ -78,6 +79,27 @@ fn span(stream: &StreamOutcome) -> String {
             "stream", stream.stream
         ),
     }
+}
+
+/// Says what the service was to be asked for, and where.
+fn asked(stream: &StreamOutcome) -> String {
+    let organization = stream
+        .organization
+        .iter()
+        .map(|name| format!(", organization {}", printable(name)));
+    let organization: String = organization.collect();
+    let filter = stream.filter.as_deref().map_or("no filter".into(), printable);
+    let filter = if stream.filter.is_some() {
+        format!("only {filter}")
+    } else {
+        filter.into_owned()
+    };
+    format!(
+        "{:<11}{}{organization}, {filter}; late records are looked for {} hours back\n",
+        "asked",
+        printable(&stream.address),
+        stream.reconcile_hours
+    )
 }
 
 fn hours(outcome: &Outcome) -> String {

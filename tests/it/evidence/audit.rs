@@ -456,3 +456,19 @@ fn where_the_settings_of_the_collector_are_known_they_say_where_everything_is() 
         );
     }
 }
+
+#[test]
+fn the_page_says_whom_it_asked_and_for_what() {
+    let sandbox = daily(2);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let mut auditor = Auditor::of(&sandbox, &catalog, &[Api::Tfc]);
+    auditor.desk.set("RECONCILE_HOURS", "17");
+    let audit = auditor.all(0, &[]);
+    let stream = &audit["streams"][0];
+    let address = stream["address"].as_str().unwrap();
+    assert!(address.starts_with("http://127.0.0.1:"), "{stream}");
+    assert_eq!(stream["reconcile_hours"], 17);
+    let page = auditor.run(&["--sample", "1"]).stdout;
+    let line = format!("asked      {address}, no filter; late records are looked for 17 hours back\n");
+    assert!(page.contains(&line), "{page}");
+}

@@ -384,6 +384,14 @@ impl Examples {
         self.run(&catalog, &all);
         fs::write(day, content).unwrap();
         self.run(&catalog, &[&all[..], &["--policy", "evidence/policy.txt"]].concat());
+        let filtered = Catalog::of(&sandbox, &[Api::Disk, Api::Tfc])
+            .with("EVIDENCE_FOLDER", "evidence")
+            .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
+            .with("EVIDENCE_KEY_FILE", "evidence.key")
+            .with("DISK_API_QUERY", "excludeUids=1130000000000001");
+        assert_eq!(filtered.run(&["evidence", "keygen"]).code, 0);
+        filtered.run(&["collect"]);
+        self.run(&filtered, &all);
         let key = catalog.run(&["evidence", "keygen", "--name", "jane", "--out", "auditor.key"]);
         let key = key.stdout.lines().next().unwrap().to_owned();
         catalog.run(&["audit", "--sample", "3", "--key", "auditor.key", "--out", "audit.page"]);
