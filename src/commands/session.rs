@@ -107,7 +107,9 @@ impl<'a> Session<'a> {
     /// Returns what is to be done for each stream, if it is kept up.
     pub(super) fn jobs(&self) -> Vec<Job> {
         let members = self.members.iter();
-        members.flat_map(|member| member.jobs(member.config.upkeep.clone())).collect()
+        members
+            .flat_map(|member| member.jobs(member.config.upkeep.clone()))
+            .collect()
     }
 
     /// The same for a run of these options.
@@ -136,7 +138,8 @@ impl<'a> Session<'a> {
     /// Runs once, until it is complete or a shutdown is requested.
     pub(super) async fn run(&self, run_options: RunOptions) -> Result<Summary, StartError> {
         let shutdown = signals::shutdown();
-        let summary = run::run_and_forward(&self.jobs_of(run_options).await, run_options, &self.progress, &shutdown).await?;
+        let summary =
+            run::run_and_forward(&self.jobs_of(run_options).await, run_options, &self.progress, &shutdown).await?;
         let failed = self.failed.iter().map(FailedMember::summary);
         Ok(summary.with_failed(failed.collect()))
     }

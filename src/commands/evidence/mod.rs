@@ -387,7 +387,7 @@ fn give_away(signed: &Signed, out: Option<&Path>) -> Result<Exit, CommandError> 
 
 fn publish_to(arguments: &PublishArguments) -> Result<Exit, CommandError> {
     let options = &arguments.options;
-    let env = Env::load(options.env_file.as_deref());
+    let env = options.settings.load();
     check_outside("--to", &arguments.to, &config::catalogs(&env, SOURCES))?;
     let settings = settings(options)?;
     let published = publish(&Folder::new(&settings.folder), &arguments.to)?;

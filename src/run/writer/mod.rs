@@ -1137,6 +1137,8 @@ mod tests {
     /// A log that seals everything that it can.
     fn keeper(folder: &std::path::Path) -> (EvidenceSettings, SealOptions) {
         let evidence = EvidenceSettings {
+            topic: None,
+            witnesses: None,
             folder: folder.join("evidence"),
             origin: "audit.example.org/trails".to_owned(),
             key: Some(KeySource::File(folder.join("key"))),
