@@ -48,7 +48,7 @@ pub(super) struct StreamOutcome {
     pub(super) population: u64,
     /// What the service is asked for, and where: its address, the organization, and the filter.
     pub(super) address: String,
-    pub(super) organization: Option<String>,
+    pub(super) organization_id: Option<String>,
     pub(super) filter: Option<String>,
     /// For how long before the last seal records may have come late; `RECONCILE_HOURS`.
     pub(super) reconcile_hours: i64,
@@ -64,7 +64,7 @@ impl StreamOutcome {
     fn note_settings(&mut self, settings: &StreamSettings) {
         let scope = Scope::of(settings.source.as_ref());
         self.address = scope.address;
-        self.organization = scope.organization;
+        self.organization_id = scope.organization;
         self.filter = scope.filter;
         self.reconcile_hours = settings.limits.reconcile_reach.num_hours();
     }

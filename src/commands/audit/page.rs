@@ -84,7 +84,7 @@ fn span(stream: &StreamOutcome) -> String {
 /// Says what the service was to be asked for, and where.
 fn asked(stream: &StreamOutcome) -> String {
     let organization = stream
-        .organization
+        .organization_id
         .iter()
         .map(|name| format!(", organization {}", printable(name)));
     let organization: String = organization.collect();
