@@ -71,6 +71,12 @@ impl Asked {
         }
     }
 
+    /// Returns whether it is what is new, and has not been read up to this time.
+    pub(crate) fn is_being_read_at(&self, time: DateTime<Utc>) -> bool {
+        let is_read = self.is_done || self.covered_to.is_some_and(|to| time <= to);
+        self.purpose == Purpose::New && self.from <= time && time <= self.to && !is_read
+    }
+
     /// Returns the part of it that was asked for and filed, but for the skipped days.
     pub(super) fn covered(&self) -> Option<Window> {
         self.covered_to.map(|to| Window { from: self.from, to })

@@ -177,7 +177,9 @@ impl RunJournal {
         move |time| {
             let is_asked = |asked: &Asked| asked.from <= time && time <= asked.to;
             let is_missed = entry.asked.iter().any(is_asked) && !entry.sum.has_filed(time);
-            is_missed || entry.sum.awaits(time, retention, at)
+            // What is new begins anew where the archive ends, so it ends there until all of it was read, whatever had been found empty.
+            let is_being_read = entry.asked.iter().any(|asked| asked.is_being_read_at(time));
+            is_missed || is_being_read || entry.sum.awaits(time, retention, at)
         }
     }
 

@@ -343,3 +343,26 @@ fn what_is_pending_is_told_by_every_command_that_shows_the_archive() {
         assert!(!text.stdout.contains("pending"), "{command}: {}", text.stdout);
     }
 }
+
+#[test]
+fn what_came_late_and_a_failed_run_was_given_moves_no_run_past_what_it_was_not_given() {
+    for api in PAGED {
+        let old = vec![event(api, at(30_000), "old")];
+        let sandbox = service(api, old.clone(), Vec::new());
+        let catalog = catalog(&sandbox, api);
+        catalog.collect_one(0, &[]);
+        // They come hours late, into time that a run has found empty, and the service fails while they are read.
+        let late = (0..RECORDS).map(|n| event(api, at(20_000 + n * 12), &n.to_string()));
+        let all: Vec<_> = late.chain(old).collect();
+        let failing = service(api, all.clone(), vec![failing_from(api, 3)]);
+        let catalog = catalog.pointing_at(&failing);
+        catalog.collect_one(3, &[]);
+        assert_eq!(catalog.lines(api).len(), 1, "{api:?}");
+        assert!(pending(&catalog, api).len() >= PAGE, "{api:?}");
+        let well = service(api, all.clone(), Vec::new());
+        let catalog = catalog.pointing_at(&well);
+        catalog.collect_one(0, &[]);
+        catalog.assert_holds(api, &all);
+        assert_eq!(pending(&catalog, api), Vec::<String>::new());
+    }
+}
