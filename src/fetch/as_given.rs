@@ -8,6 +8,8 @@ use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
 use super::plan::WalkPlan;
 use super::{FetchError, Fetcher, PageError};
+use crate::record::Record;
+use crate::record::digests::Digests;
 use crate::source::{Next, Page, PageRequest, Paging, Position};
 use crate::window::{TICK, Window};
 
@@ -35,15 +37,19 @@ pub(crate) struct AsGiven<'a> {
 /// What the pages of a window held.
 #[derive(Default)]
 struct Look {
-    /// How many records no earlier page had.
+    /// How many records no earlier page had, in whatever version: one that differs in each answer would be asked for without end.
     new: usize,
     times: Vec<DateTime<Utc>>,
 }
 
 impl Look {
-    fn take(&mut self, page: &Page) {
-        let times = page.records.iter().flatten().map(|record| record.time);
-        self.times.extend(times);
+    fn take(&mut self, page: &Page, seen: &mut Digests) {
+        let records = || page.records.iter().flatten();
+        self.times.extend(records().map(|record| record.time));
+        self.new += records()
+            .map(Record::moment)
+            .filter(|moment| seen.insert(*moment))
+            .count();
     }
 
     /// Returns what of a window can hold more: before its records if newer ones come first, behind them if older ones do, and
@@ -127,8 +133,9 @@ impl<'a> AsGiven<'a> {
     async fn read_between_bounds(&self, part: Window, fetched: &mut FetchedRecords) -> Result<bool, FetchError> {
         // A first answer may lack what a second one holds.
         let mut windows = vec![part, part];
+        let mut seen = Digests::default();
         while let Some(window) = windows.pop() {
-            let Some(look) = self.read_window(window, fetched).await? else {
+            let Some(look) = self.read_window(window, (fetched, &mut seen)).await? else {
                 return Ok(false);
             };
             if is_full(fetched) {
@@ -142,7 +149,11 @@ impl<'a> AsGiven<'a> {
     }
 
     /// Reads all pages that the service names for a window; `None` if the window is too wide for it.
-    async fn read_window(&self, window: Window, fetched: &mut FetchedRecords) -> Result<Option<Look>, FetchError> {
+    async fn read_window(
+        &self,
+        window: Window,
+        (fetched, seen): (&mut FetchedRecords, &mut Digests),
+    ) -> Result<Option<Look>, FetchError> {
         let mut request = PageRequest {
             window,
             position: Position::First,
@@ -157,8 +168,8 @@ impl<'a> AsGiven<'a> {
                 Err(error) => return Err(error.into()),
             };
             let next = next(&page);
-            look.take(&page);
-            look.new += fetched.add(page.records, page.originals).new;
+            look.take(&page, seen);
+            fetched.add(page.records, page.originals);
             match next {
                 Some(position) if position != request.position && !is_full(fetched) => request.position = position,
                 _ => break,

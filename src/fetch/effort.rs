@@ -38,6 +38,8 @@ pub(super) struct Effort {
     retries_before: u64,
     /// The content hashes of the last records: what is read again brings nothing new.
     recent: Digests,
+    /// What tells them apart in whatever version they come: one that differs in each answer is something new once.
+    moments: Digests,
 }
 
 impl Effort {
@@ -58,6 +60,7 @@ impl Effort {
         let most_recent = REMEMBERED_PAGES * self.usual_size.max(FEWEST_OF_PAGE);
         if self.recent.len() as u64 > most_recent {
             self.recent.clear();
+            self.moments.clear();
         }
         let is_new = |item: &Result<Record, Rejected>| {
             self.recent.insert(match item {
@@ -66,7 +69,11 @@ impl Effort {
             })
         };
         let are_new: Vec<bool> = records.iter().map(is_new).collect();
-        let new = are_new.iter().filter(|is_new| **is_new).count();
+        let moments = records.iter().map(|item| match item {
+            Ok(record) => record.moment(),
+            Err(rejected) => rejected.content,
+        });
+        let new = moments.filter(|moment| self.moments.insert(*moment)).count();
         self.useful += u64::from(new > 0);
         self.records += new as u64;
         self.most_records = self.most_records.max(self.usual_size.min(records.len() as u64));
@@ -117,5 +124,30 @@ impl Effort {
     pub(super) fn allows(&self, requests: u64, retries: u64) -> bool {
         let retries = retries.saturating_sub(self.retries_before);
         self.requests(requests) < BESIDES + FOR_AN_ANSWER * self.needed() + FOR_A_RETRY * (retries + self.failures)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SOURCES;
+
+    fn record(version: u64) -> Result<Record, Rejected> {
+        let tfc = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
+        let text =
+            format!(r#"{{"id":"ae-1","timestamp":"2025-06-09T10:00:00Z","type":"Resource","version":"{version}"}}"#);
+        Ok(Record::read(&text, &tfc.shape).unwrap())
+    }
+
+    #[test]
+    fn a_record_that_differs_in_each_answer_is_no_reason_to_ask_without_end() {
+        let mut effort = Effort::new(TimeDelta::hours(1), 100, 0, 0);
+        let mut requests = 0;
+        while effort.allows(requests, 0) {
+            // It was given, all the same.
+            assert_eq!(effort.note_answer(&[record(requests)]), [true]);
+            requests += 1;
+            assert!(requests < 1_000, "{effort:?}");
+        }
     }
 }
