@@ -1,12 +1,10 @@
 //! The settings of one organization of a session, or of the installation if it has only one.
 
-use std::collections::BTreeMap;
-
 use super::session::SessionOptions;
 use super::{sealing, targets};
-use crate::config::{self, Config, StreamSettings, UpkeepSettings};
+use crate::config::{self, Config, UpkeepSettings};
 use crate::env::{ConfigErrors, Env, Fingerprint, Misnamed, Organization};
-use crate::forward::{Target, Targets};
+use crate::forward::Targets;
 use crate::run::Job;
 use crate::run::summary::FailedOrganization;
 use crate::source::SOURCES;
@@ -35,6 +33,10 @@ pub(super) struct FailedMember {
 impl Member {
     /// Reads the settings of the streams and of the sinks, or returns all errors in them.
     pub(super) fn read(env: &Env, options: &SessionOptions<'_>) -> Result<Self, ConfigErrors> {
+        // What is missing may stand in the line that cannot be read.
+        if env.organization().is_some() && !env.errors().is_empty() {
+            return Err(env.errors().clone());
+        }
         let mut errors = ConfigErrors::default();
         config::refuse_what_is_of_all(env, &mut errors);
         let targets = targets::targets(env, options.sinks, options.run_options.now, &mut errors);
@@ -81,24 +83,6 @@ impl Member {
             None => tracing::Span::none(),
         }
     }
-
-    /// Returns what only one organization can have, each as a sentence that ends with what it is.
-    fn own(&self) -> impl Iterator<Item = String> {
-        let files = self
-            .config
-            .streams
-            .iter()
-            .map(StreamSettings::place)
-            .map(|place| place.own_files());
-        let evidence = self
-            .config
-            .evidence
-            .iter()
-            .map(|evidence| format!("keeps its evidence in {}", evidence.real_folder().display()));
-        let ids = self.targets.list.iter().filter_map(Target::transactional_id);
-        let ids = ids.map(|id| format!("has the KAFKA_TRANSACTIONAL_ID {id}"));
-        files.chain(evidence).chain(ids)
-    }
 }
 
 impl FailedMember {
@@ -107,6 +91,14 @@ impl FailedMember {
         Self {
             name: name.to_owned(),
             problem: problems.join("; "),
+        }
+    }
+
+    /// One that shares with another what only one can have.
+    pub(super) fn sharing(organization: Organization, problem: &str) -> Self {
+        Self {
+            name: organization.name().to_owned(),
+            problem: problem.to_owned(),
         }
     }
 
@@ -127,40 +119,4 @@ impl From<Misnamed> for FailedMember {
             problem: format!("the name of its file {problem}"),
         }
     }
-}
-
-/// Parts with the organizations that share what only one can have: which of them it is of, nobody here can know.
-pub(super) fn part_with_those_that_share(members: &mut Vec<Member>, failed: &mut Vec<FailedMember>) {
-    let mut owners: BTreeMap<String, Vec<Organization>> = BTreeMap::new();
-    for member in &*members {
-        for own in member.own() {
-            let all = owners.entry(own).or_default();
-            all.extend(member.organization.filter(|organization| !all.contains(organization)));
-        }
-    }
-    owners.retain(|_, all| all.len() > 1);
-    let problems_of = |organization| {
-        let shared = owners.iter().filter(move |(_, all)| all.contains(&organization));
-        shared.map(move |(own, all)| {
-            let others = all.iter().filter(|other| **other != organization);
-            let others: Vec<_> = others.map(|other| other.name()).collect();
-            format!(
-                "it {own}, as does {}: put {{org}} into that, or name another one",
-                others.join(", ")
-            )
-        })
-    };
-    members.retain(|member| {
-        let Some(organization) = member.organization else {
-            return true;
-        };
-        let problems: Vec<_> = problems_of(organization).collect();
-        if !problems.is_empty() {
-            failed.push(FailedMember {
-                name: organization.name().to_owned(),
-                problem: problems.join("; "),
-            });
-        }
-        problems.is_empty()
-    });
 }

@@ -2,6 +2,7 @@
 //!
 //! What is wrong with one of them is said with its name and fails that one, and the others go on: exit code 3.
 
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::panic::AssertUnwindSafe;
 use std::path::{Path, PathBuf};
@@ -29,6 +30,8 @@ pub(super) struct Organizations {
     pub(super) all: Vec<Organization>,
     /// Files whose names are of none; nobody asked for them by name.
     pub(super) misnamed: Vec<Misnamed>,
+    /// What is wrong with those that share with another one what only one can have: whose it is, nobody here can know.
+    pub(super) sharing: BTreeMap<Organization, String>,
 }
 
 impl Organizations {
@@ -55,6 +58,7 @@ impl Organizations {
                 Err(other) => misnamed.push(other),
             }
         }
+        let sharing = sharing(&dir, &all);
         let wanted = &arguments.organizations;
         for name in wanted {
             if !all.iter().any(|organization| organization.name() == name) {
@@ -77,11 +81,41 @@ impl Organizations {
             );
         }
         if errors.is_empty() {
-            Ok(Self { dir, all, misnamed })
+            Ok(Self {
+                dir,
+                all,
+                misnamed,
+                sharing,
+            })
         } else {
             Err(errors)
         }
     }
+}
+
+/// Finds the organizations that share what only one can have, be they asked for or not, and says with whom.
+fn sharing(dir: &EnvDir, all: &[Organization]) -> BTreeMap<Organization, String> {
+    let mut owners: BTreeMap<String, Vec<Organization>> = BTreeMap::new();
+    for organization in all {
+        for owned in config::owned(&dir.read(*organization), SOURCES) {
+            owners.entry(owned).or_default().push(*organization);
+        }
+    }
+    let mut problems: BTreeMap<Organization, String> = BTreeMap::new();
+    for (owned, owners) in owners {
+        let mut distinct = owners.clone();
+        distinct.dedup();
+        for organization in distinct.iter().filter(|_| distinct.len() > 1) {
+            let others = distinct.iter().filter(|other| *other != organization);
+            let others: Vec<_> = others.map(|other| other.name()).collect();
+            let others = others.join(", ");
+            let problem = format!("it {owned}, as does {others}: put {PLACEHOLDER} into that, or name another one");
+            let said = problems.entry(*organization).or_default();
+            said.push_str(if said.is_empty() { "" } else { "; " });
+            said.push_str(&problem);
+        }
+    }
+    problems
 }
 
 /// Says that settings of an organization without `--env-dir` are asked for.
@@ -128,7 +162,11 @@ pub(super) async fn run_each(
         }
         let one = of(typed, *organization)?;
         announce(&one, *organization, index == 0)?;
-        outcomes.add(organization.name(), run_one(&one, *organization, log, clock).await);
+        let exit = match organizations.sharing.get(organization) {
+            Some(problem) => failed(&one, *organization, CommandError::setup(problem)),
+            None => run_one(&one, *organization, log, clock).await,
+        };
+        outcomes.add(organization.name(), exit);
     }
     if says_more(command) {
         print(&outcomes.text())?;
@@ -182,13 +220,14 @@ impl Outcomes {
 async fn run_one(command: &Command, organization: Organization, log: &Log, clock: fn() -> DateTime<Utc>) -> Exit {
     let ended = AssertUnwindSafe(command.run(log, clock)).catch_unwind().await;
     let ended = ended.unwrap_or_else(|_| Err(CommandError::setup("an internal error; please report it")));
-    let failed = |error: CommandError| {
-        let error = error.of(organization);
-        // The settings of one organization are no reason for the others not to be done.
-        let exit = command.failure().unwrap_or(Exit::StreamFailed);
-        error.report(command.form(), Some(exit), |text| tracing::error!("{text}"))
-    };
-    ended.unwrap_or_else(failed)
+    ended.unwrap_or_else(|error| failed(command, organization, error))
+}
+
+/// Says what is wrong with an organization. Its settings are no reason for the others not to be done.
+fn failed(command: &Command, organization: Organization, error: CommandError) -> Exit {
+    let exit = command.failure().unwrap_or(Exit::StreamFailed);
+    let error = error.of(organization);
+    error.report(command.form(), Some(exit), |text| tracing::error!("{text}"))
 }
 
 /// Returns the command as it is for one of them.

@@ -8,7 +8,7 @@ use tracing::Instrument;
 use super::arguments::settings::SettingsArguments;
 use super::arguments::sinks::Sinks;
 use super::error::CommandError;
-use super::member::{FailedMember, Member, part_with_those_that_share};
+use super::member::{FailedMember, Member};
 use super::organizations::Organizations;
 use super::sealing;
 use crate::config::{LOG_FORMAT, LogSettings, StreamSettings};
@@ -84,6 +84,10 @@ impl<'a> Session<'a> {
         }
         let mut read = Read::all(&self.options)?;
         read.keep_what_was_right(&self.members);
+        for failed in read.failed.iter().filter(|failed| !self.failed.contains(failed)) {
+            tracing::error!(organization = failed.name, "not collected: {}", failed.problem);
+        }
+        self.failed.clone_from(&read.failed);
         if read.log.file != self.log_settings.file {
             self.log.move_to(&read.log.file)?;
         }
@@ -182,7 +186,12 @@ impl Read {
     }
 
     fn organizations(options: &SessionOptions<'_>, folder: &Path) -> Result<Self, ConfigErrors> {
-        let Organizations { dir, all, misnamed } = Organizations::find(options.settings, folder)?;
+        let Organizations {
+            dir,
+            all,
+            misnamed,
+            sharing,
+        } = Organizations::find(options.settings, folder)?;
         let mut errors = ConfigErrors::default();
         let log = LogSettings::read(dir.shared(), &mut errors);
         let Some(log) = log.filter(|_| errors.is_empty()) else {
@@ -193,12 +202,15 @@ impl Read {
             misnamed.into_iter().map(FailedMember::from).collect::<Vec<_>>(),
         );
         for organization in all {
+            if let Some(problem) = sharing.get(&organization) {
+                failed.push(FailedMember::sharing(organization, problem));
+                continue;
+            }
             match Member::read(&dir.read(organization), options) {
                 Ok(member) => members.push(member),
                 Err(errors) => failed.push(FailedMember::new(organization.name(), &errors)),
             }
         }
-        part_with_those_that_share(&mut members, &mut failed);
         Ok(Self {
             env: dir.shared().clone(),
             log,

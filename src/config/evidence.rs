@@ -224,11 +224,6 @@ impl EvidenceSettings {
         }
     }
 
-    /// Returns where the folder is, however it is written; as it is written if it is not there yet.
-    pub(crate) fn real_folder(&self) -> PathBuf {
-        self.folder.canonicalize().unwrap_or_else(|_| self.folder.clone())
-    }
-
     /// Reads the settings for a command that is about nothing else; `None` after an error.
     pub(crate) fn read_required(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
         let folder = env.required(&EVIDENCE_FOLDER, errors);

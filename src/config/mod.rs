@@ -11,6 +11,7 @@ mod kafka;
 mod limits;
 mod log;
 mod object_storage;
+mod own;
 mod unknown_variables;
 mod upkeep;
 mod place;
@@ -38,6 +39,7 @@ pub(crate) use kafka::{KafkaSettings, PartitionBy};
 pub(crate) use limits::Limits;
 pub(crate) use log::{APP_LOG_FILE, LOG_FORMAT, LogSettings};
 pub(crate) use object_storage::ObjectStorageSettings;
+pub(crate) use own::owned;
 pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
 pub(crate) use stdout::StdoutSettings;
@@ -248,6 +250,8 @@ fn chosen(env: &Env, kinds: &'static [Kind], wanted: &[String], errors: &mut Con
     for name in wanted {
         match kinds.iter().find(|kind| kind.name == name) {
             Some(kind) if place::is_on(env, kind) => {}
+            // Another organization may have it.
+            Some(_) if env.organization().is_some() => {}
             Some(kind) => {
                 let mut missing = ConfigErrors::because(format!("--stream {name} asks for this stream"));
                 missing.missing(&LOG_CATALOG_LOCATION.of(kind.prefix).name());

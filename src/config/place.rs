@@ -170,7 +170,7 @@ impl StreamPlace {
 }
 
 /// Returns where a folder is, however it is written; as it is written if it is not there.
-fn real(folder: &Path) -> PathBuf {
+pub(super) fn real(folder: &Path) -> PathBuf {
     fs::canonicalize(folder).unwrap_or_else(|_| folder.to_owned())
 }
 

@@ -1,7 +1,7 @@
 //! The `.env` file, read into a value; the environment of the process does not change.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,8 @@ pub(super) fn read(location: &Location, errors: &mut ConfigErrors) -> EnvFile {
         Location::Named(path) => (path, "--env-file".to_owned()),
         Location::Common(path) | Location::OfOrganization(path) => (path, path.display().to_string()),
     };
-    match read_text(path) {
+    let is_of_folder = matches!(location, Location::Common(_) | Location::OfOrganization(_));
+    match read_text(path, is_of_folder) {
         Ok((text, mode)) => {
             let mut file = parse(&text, path, errors);
             file.is_there = true;
@@ -75,7 +76,11 @@ pub(super) fn read(location: &Location, errors: &mut ConfigErrors) -> EnvFile {
     }
 }
 
-fn read_text(path: &Path) -> io::Result<(Zeroizing<String>, u32)> {
+/// Reads a text. A pipe is waited for where the user has named it, and not where it only stands among others.
+fn read_text(path: &Path, has_to_be_a_file: bool) -> io::Result<(Zeroizing<String>, u32)> {
+    if has_to_be_a_file && !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is no file"));
+    }
     let file = File::open(path)?;
     let mode = super::permissions(&file.metadata()?);
     let mut text = Zeroizing::new(String::new());

@@ -91,7 +91,8 @@ impl EnvDir {
         let organizations = names.into_iter().map(|name| {
             Organization::new(&name).map_err(|invalid| Misnamed {
                 problem: invalid.problem(&name),
-                name,
+                // Others print it.
+                name: name.escape_debug().to_string(),
             })
         });
         Ok(organizations.collect())

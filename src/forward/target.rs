@@ -87,14 +87,6 @@ impl Target {
         }
     }
 
-    /// Returns the id of its transactions in Kafka, if it has them.
-    pub(crate) fn transactional_id(&self) -> Option<&str> {
-        match self {
-            Target::Kafka(settings) => settings.transactional_id.as_deref(),
-            Target::Http(_) | Target::Stdout(_) => None,
-        }
-    }
-
     /// Returns its setting for strict copies.
     fn strict_json(&self) -> bool {
         match self {

@@ -150,6 +150,51 @@ fn each_organization_is_collected_into_its_own_folders_and_named_everywhere() {
 }
 
 #[test]
+fn two_that_share_a_folder_are_refused_whatever_is_asked_of_which() {
+    let installation = Installation::of(&[("same", 10), ("twin", 10)]);
+    let shared = installation.catalog.root().join("shared");
+    fs::create_dir(&shared).unwrap();
+    for twin in ["same", "twin"] {
+        installation.add(twin, &format!("TFC_LOG_CATALOG_LOCATION={}\n", shared.display()));
+    }
+    for command in [
+        &["collect"][..],
+        &["status"],
+        &["reconcile"],
+        &["expire", "--older-than", "90d", "--yes"],
+    ] {
+        let run = installation.run(&[command, &["-q", "--org", "twin"]].concat());
+        assert_eq!(run.code, 3, "{command:?}: {}", run.stderr);
+        let expected = "as does same: put {org} into that";
+        assert!(run.stderr.contains(expected), "{command:?}: {}", run.stderr);
+    }
+    assert_eq!(fs::read_dir(&shared).unwrap().count(), 0);
+}
+
+#[test]
+fn an_organization_without_a_stream_that_is_asked_for_is_passed_over() {
+    let installation = Installation::of(&[("acme", 10), ("zeta", 10)]);
+    installation.add("acme", "TFC_LOG_CATALOG_LOCATION=\n");
+    let summary = installation.collect(0, &["--stream", "tfc"]);
+    assert_eq!(names(&summary), ["zeta/tfc"]);
+    assert_eq!(installation.run(&["status", "--stream", "tfc"]).code, 0);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_pipe_among_the_files_holds_up_nobody() {
+    let installation = Installation::of(&[("acme", 10), ("zeta", 10)]);
+    fs::remove_file(installation.file("acme")).unwrap();
+    let made = std::process::Command::new("mkfifo")
+        .arg(installation.file("acme"))
+        .status();
+    assert!(made.unwrap().success());
+    let summary = installation.collect(3, &[]);
+    assert_eq!(summary["failed_organizations"][0]["organization"], "acme");
+    installation.assert_holds("zeta");
+}
+
+#[test]
 fn only_the_organizations_that_are_asked_for_are_collected() {
     let installation = Installation::of(&[("acme", 30), ("beta", 30), ("zeta", 30)]);
     let summary = installation.collect(0, &["--org", "zeta,acme", "--stream", "tfc"]);
@@ -453,6 +498,10 @@ fn a_run_that_is_followed_reads_the_folder_again_at_sighup() {
     named(&mut process, "acme");
     named(&mut process, "zeta");
     named(&mut process, "zeta");
+    // One that is wrong from the beginning is told, although nothing else has changed.
+    installation.write("wrong", "A\n");
+    process.signal(Signal::HUP);
+    process.complaint_with("not collected: env/wrong.env line 1 must be NAME=value");
     // What is wrong now was right before, and goes on as it was.
     installation.add("acme", "TFC_MAX_PAGES=often\n");
     process.signal(Signal::HUP);

@@ -66,6 +66,10 @@ fn all_streams(
     for organization in organizations.all {
         let mut arguments = arguments.clone();
         arguments.selection.settings.organization = Some(organization);
+        if let Some(problem) = organizations.sharing.get(&organization) {
+            failed.push(format!("{organization}: {problem}"));
+            continue;
+        }
         match streams(&arguments, clock) {
             Ok(streams) => all.extend(streams),
             Err(error) => failed.push(error.of(organization).to_string()),

@@ -15,9 +15,10 @@ use url::Url;
 use crate::env::{ConfigErrors, Env, Row, Secrets, Setting, StandingSecret, is_loopback};
 use crate::source::Kind;
 use properties::protocol_problems;
+pub(super) use variables::KAFKA_TRANSACTIONAL_ID;
 use variables::{
     KAFKA_COMPRESSION, KAFKA_PARTITION_BY, KAFKA_SASL_PASSWORD, KAFKA_SASL_USERNAME, KAFKA_STRICT_JSON,
-    KAFKA_TIMEOUT_SECONDS, KAFKA_TOPIC, KAFKA_TRANSACTIONAL_ID,
+    KAFKA_TIMEOUT_SECONDS, KAFKA_TOPIC,
 };
 pub(crate) use variables::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
