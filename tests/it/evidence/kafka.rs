@@ -78,6 +78,8 @@ fn a_checkpoint_that_cannot_be_sent_is_a_warning_and_is_made_up_for() {
     let warning = format!("no checkpoint in the topic {TOPIC} of Kafka at 127.0.0.1:9, the next seal sends one: ");
     assert!(told.contains(&warning), "{told}");
     assert!(folder(&catalog).join("anchors").symlink_metadata().is_err());
+    // From now on somebody answers, on a busy machine not within a second.
+    catalog.set("KAFKA_TIMEOUT_SECONDS", "60");
     catalog.set("KAFKA_SERVER", broker.address());
     broker.ask("refuse produce no-right 1000");
     let told = grow(&sandbox, &catalog, "b");
