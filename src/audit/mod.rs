@@ -11,3 +11,6 @@ pub(crate) mod compare;
 pub(crate) mod draw;
 pub(crate) mod hour;
 pub(crate) mod population;
+
+/// What every page of an audit begins with: nothing else is replaced by a page, or believed to be one.
+pub(crate) const PAGE_BEGINNING: &str = "trailkeeper audit v1\n";

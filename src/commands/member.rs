@@ -1,6 +1,6 @@
 //! The settings of one organization of a session, or of the installation if it has only one.
 
-use super::session::SessionOptions;
+use super::session_options::SessionOptions;
 use super::{sealing, targets};
 use crate::config::{self, Config, UpkeepSettings};
 use crate::env::{ConfigErrors, Env, Fingerprint, Misnamed, Organization};

@@ -35,6 +35,7 @@ mod seal;
 mod sealing;
 mod search;
 mod session;
+mod session_options;
 mod status;
 mod targets;
 mod unpack;

@@ -5,15 +5,14 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
-use super::arguments::settings::SettingsArguments;
-use super::arguments::sinks::Sinks;
 use super::error::CommandError;
 use super::member::{FailedMember, Member};
 use super::organizations::Organizations;
 use super::sealing;
+use super::session_options::SessionOptions;
 use crate::config::{LOG_FORMAT, LogSettings, StreamSettings};
 use crate::env::{Changes, ConfigErrors, Env, Row, ServiceManager};
-use crate::output::logging::{Log, Verbosity};
+use crate::output::logging::Log;
 use crate::output::progress::Progress;
 use crate::output::terminal::stdout_takes_colours;
 use crate::process::exit::Exit;
@@ -23,16 +22,6 @@ use crate::run::{self, Job, RunOptions, StartError};
 
 /// What has changed of an organization that was not there before, or is not any more.
 const ITS_FILE: &str = "its file";
-
-/// Which settings to read, and for what.
-#[derive(Clone, Copy)]
-pub(super) struct SessionOptions<'a> {
-    pub(super) settings: &'a SettingsArguments,
-    pub(super) streams: &'a [String],
-    pub(super) verbosity: Verbosity,
-    pub(super) run_options: RunOptions,
-    pub(super) sinks: Sinks,
-}
 
 /// Everything that is ready before the first request.
 pub(super) struct Session<'a> {

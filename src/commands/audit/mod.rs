@@ -19,6 +19,7 @@ use super::archives::check_outside;
 use super::error::CommandError;
 use super::outcome::{log_problems, print_json, print_text};
 use super::verify::{Basis, basis};
+use crate::audit::PAGE_BEGINNING;
 use crate::audit::archived::Archived;
 use crate::audit::asking::{Given, ask};
 use crate::audit::compare::{Bounds, ComparedHour, GivenHour, compare};
@@ -38,8 +39,6 @@ use crate::window::floor_to_millisecond;
 pub(crate) use arguments::Arguments;
 pub(super) use arguments::EXAMPLES;
 use outcome::{Outcome, StreamOutcome};
-use page::BEGINNING;
-pub(super) use page::BEGINNING as PAGE_BEGINNING;
 use sample::{Sample, Times};
 
 /// The page names records: its owner and group can read it, as they can read the day files.
@@ -62,7 +61,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     if let Some(path) = &arguments.out {
         let catalogs: Vec<_> = subject.streams.iter().map(|(_, files)| files.folder.clone()).collect();
         check_outside("--out", path, subject.catalogs.iter().chain(&catalogs))?;
-        can_replace_own(path, FILE_MODE, BEGINNING)?;
+        can_replace_own(path, FILE_MODE, PAGE_BEGINNING)?;
     }
     let now = floor_to_millisecond(clock());
     let outcome = audit(arguments, &subject, signer.as_ref(), now).await?;
@@ -70,7 +69,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let page = page::text(&outcome);
     let page = signer.map_or(page.clone(), |signer| sign(&page, &signer));
     if let Some(path) = &arguments.out {
-        replace_own(path, FILE_MODE, page.as_bytes(), BEGINNING)?;
+        replace_own(path, FILE_MODE, page.as_bytes(), PAGE_BEGINNING)?;
     }
     if arguments.json {
         print_json(arguments.settings.organization, &outcome)?;

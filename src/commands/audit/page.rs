@@ -3,19 +3,17 @@
 use std::fmt::Write;
 
 use super::outcome::{DifferenceOutcome, Outcome, StreamOutcome};
+use crate::audit::PAGE_BEGINNING;
 use crate::audit::compare::HourState;
 use crate::output::printable::printable;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
-
-/// What every page begins with: nothing else is replaced by a page.
-pub(in crate::commands) const BEGINNING: &str = "trailkeeper audit v1\n";
 
 /// How many differences of an hour are listed; `--json` has all.
 const LISTED: usize = 20;
 
 /// Returns the page.
 pub(super) fn text(outcome: &Outcome) -> String {
-    let mut page = BEGINNING.to_owned();
+    let mut page = PAGE_BEGINNING.to_owned();
     page.push('\n');
     page.push_str(&basis(outcome));
     for stream in &outcome.streams {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::commands::audit::PAGE_BEGINNING;
+use crate::audit::PAGE_BEGINNING;
 use crate::commands::error::CommandError;
 use crate::commands::outcome::{print_json, print_text, say_problems};
 use crate::evidence::note::VerifierKey;
