@@ -74,7 +74,7 @@ pub(crate) fn follow(
 ) -> Result<mpsc::Receiver<RunReport>, StartError> {
     let locks = first_locks(jobs, options)?;
     let hosts = hosts_of(jobs.iter().map(Job::settings));
-    let slots = Arc::new(Slots::new());
+    let slots = Arc::new(Slots::of(jobs.len()));
     let (sender, reports) = mpsc::channel(jobs.len().max(1));
     for (job, locked) in jobs.iter().zip(locks) {
         let stream = Stream {
@@ -124,7 +124,7 @@ impl Stream {
         let mut due = Due::default();
         while !self.shutdown.is_requested() {
             let slots = Arc::clone(&self.slots);
-            let slot = slots.take(can_take_long(&self.settings, range).await).await;
+            let slot = slots.take(can_take_long(&self.settings, range)).await;
             let began = (self.options.clock)();
             let context = RunContext {
                 now: began,

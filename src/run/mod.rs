@@ -117,7 +117,7 @@ pub(crate) async fn run_and_forward(
         progress: progress.clone(),
         shutdown: shutdown.clone(),
     };
-    let slots = Arc::new(Slots::new());
+    let slots = Arc::new(Slots::of(jobs.len()));
     let mut tasks = JoinSet::new();
     for (index, (job, access)) in jobs.iter().zip(accesses).enumerate() {
         // A dry run appends nothing, and its result must not depend on a sink.
@@ -160,7 +160,7 @@ struct StreamRun {
 
 impl StreamRun {
     async fn collect_and_forward(self) -> Collected {
-        let is_long = can_take_long(&self.settings, self.context.range).await;
+        let is_long = can_take_long(&self.settings, self.context.range);
         let _slot = self.slots.take(is_long).await;
         let access = match self.access {
             Ok(access) => access,

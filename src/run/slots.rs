@@ -8,9 +8,12 @@ const MOST: usize = 64;
 /// The most of those that begin an archive, or ask for a range: they can take hours, and the others do not wait for them.
 const MOST_LONG: usize = MOST / 2;
 
-/// The slots of all streams.
+/// The slots of all streams; without a limit where so few of them are that none would wait.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(super) struct Slots(Option<Limited>);
+
+#[derive(Debug)]
+struct Limited {
     all: Semaphore,
     long: Semaphore,
 }
@@ -23,44 +26,57 @@ pub(super) struct Slot<'a> {
 }
 
 impl Slots {
-    pub(super) fn new() -> Self {
-        Self {
+    /// Creates those of so many streams.
+    pub(super) fn of(streams: usize) -> Self {
+        let limited = || Limited {
             all: Semaphore::new(MOST),
             long: Semaphore::new(MOST_LONG),
-        }
+        };
+        Self((streams > MOST_LONG).then(limited))
     }
 
-    /// Waits for a slot, of a run that can take long or of one that cannot.
-    pub(super) async fn take(&self, is_long: bool) -> Slot<'_> {
+    /// Waits for a slot, of a run that can take long or of one that cannot; which it is, is found out only where it matters.
+    pub(super) async fn take(&self, is_long: impl Future<Output = bool>) -> Slot<'_> {
+        let Some(limited) = &self.0 else {
+            return Slot {
+                _one: None,
+                _long: None,
+            };
+        };
         // Neither is ever closed. The rare one first: who waits for it must not hold the other.
-        let long = if is_long { self.long.acquire().await.ok() } else { None };
+        let long = if is_long.await {
+            limited.long.acquire().await.ok()
+        } else {
+            None
+        };
         Slot {
             _long: long,
-            _one: self.all.acquire().await.ok(),
+            _one: limited.all.acquire().await.ok(),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
     use std::time::Duration;
 
     use super::*;
 
     #[tokio::test(start_paused = true)]
     async fn who_is_up_to_date_never_waits_for_those_that_begin() {
-        let slots = Slots::new();
+        let slots = Slots::of(1_000);
         let mut long = Vec::new();
         for _ in 0..MOST_LONG {
-            long.push(slots.take(true).await);
+            long.push(slots.take(ready(true)).await);
         }
-        let waits = tokio::time::timeout(Duration::from_secs(3_600), slots.take(true)).await;
+        let waits = tokio::time::timeout(Duration::from_secs(3_600), slots.take(ready(true))).await;
         assert!(waits.is_err());
-        let short = tokio::time::timeout(Duration::from_secs(1), slots.take(false)).await;
+        let short = tokio::time::timeout(Duration::from_secs(1), slots.take(ready(false))).await;
         assert!(short.is_ok());
         drop((long.pop(), short));
         assert!(
-            tokio::time::timeout(Duration::from_secs(1), slots.take(true))
+            tokio::time::timeout(Duration::from_secs(1), slots.take(ready(true)))
                 .await
                 .is_ok()
         );
