@@ -81,4 +81,15 @@ mod tests {
                 .is_ok()
         );
     }
+
+    #[tokio::test]
+    async fn of_a_few_streams_none_waits_and_no_folder_is_looked_at() {
+        let slots = Slots::of(MOST_LONG);
+        let mut taken = Vec::new();
+        for _ in 0..=MOST {
+            let is_long = async { panic!("nobody has to know that") };
+            taken.push(slots.take(is_long).await);
+        }
+        assert_eq!(taken.len(), MOST + 1);
+    }
 }
