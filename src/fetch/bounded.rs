@@ -3,7 +3,7 @@
 //! Each slice is joined to the one before by the newest records of that one. Where these are not known yet, a slice is
 //! read as far as it goes without them, and joined when the slice before is in.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures::future::BoxFuture;
@@ -41,9 +41,6 @@ const MOST_READINGS_AGAIN: u32 = 3;
 
 /// How often all is read again since answers overlapped by too little; each time they overlap by more than twice as much.
 const MOST_READINGS_WITH_MORE: u32 = 3;
-
-/// Records that happened no longer before an answer than this may have come after it: services are late by so much.
-const LATENESS: TimeDelta = TimeDelta::minutes(2);
 
 pub(super) struct BoundedWalk<'a> {
     fetcher: &'a Fetcher,
@@ -413,9 +410,7 @@ impl<'a> BoundedWalk<'a> {
 
     /// Returns up to when the service has all records by now, unless one of its answers lacks some.
     fn settled_to(&self) -> DateTime<Utc> {
-        let now = self.fetcher.service_clock().at(Instant::now());
-        let to = now.map_or(self.plan.window.to, |now| now.earliest.min(self.plan.window.to));
-        to - LATENESS
+        self.fetcher.settled_to(self.plan.window.to)
     }
 
     /// Compares a slice with what other answers gave of its time, the survey among them; returns whether it has to be read once

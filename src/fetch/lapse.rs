@@ -12,7 +12,7 @@ use super::answer::Answer;
 use super::{FetchError, Fetcher, PageError, span};
 use crate::record::Anchor;
 use crate::source::{Page, PageRequest};
-use crate::window::bound;
+use crate::window::{Window, bound};
 
 /// How often a doubted answer is asked for, at least: a fault seldom comes three times in a row.
 const LOOKS: u32 = 3;
@@ -21,8 +21,10 @@ const LOOKS: u32 = 3;
 const MOST_LOOKS: u32 = 9;
 
 /// What several answers to one request hold together.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Repeated {
+    /// What was asked for: what is given with it is for other requests.
+    window: Window,
     given: HashSet<Anchor>,
     looks: u32,
     has_lapsed: bool,
@@ -30,12 +32,24 @@ struct Repeated {
 }
 
 impl Repeated {
+    fn of(window: Window) -> Self {
+        Self {
+            window,
+            given: HashSet::new(),
+            looks: 0,
+            has_lapsed: false,
+            was_emptied: false,
+        }
+    }
+
     /// Takes one more answer; returns whether it can be believed, since it holds whatever the others do, as far down as it
     /// reaches.
     fn take(&mut self, answer: &Answer) -> bool {
         self.looks += 1;
         let lacks = self.lacking(answer).is_some();
-        self.given.extend(answer.anchors());
+        let span = self.window.from..=self.window.to;
+        let asked_for = answer.anchors().iter().filter(|anchor| span.contains(&anchor.time));
+        self.given.extend(asked_for);
         self.has_lapsed |= lacks && answer.count > 0;
         self.was_emptied |= lacks && answer.count == 0;
         !lacks && self.looks >= LOOKS
@@ -62,7 +76,7 @@ impl Fetcher {
         if !self.learned().doubts_answers() || page.records.is_empty() {
             return Ok(page);
         }
-        let mut repeated = Repeated::default();
+        let mut repeated = Repeated::of(request.window);
         while !repeated.take(&Answer::of(&page, request)) {
             if repeated.looks >= MOST_LOOKS {
                 return Err(PageError::Fatal(self.lapses_on(&repeated, &page, request)));

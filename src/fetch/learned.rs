@@ -297,6 +297,13 @@ impl Learned {
         reach.max(self.overshoot) + self.depth()
     }
 
+    /// Returns how many records of an answer have to come newest first to show that it holds whatever is newer than its oldest;
+    /// `None` where the service has another order.
+    pub(super) fn shows_order_with(&self) -> Option<usize> {
+        let is_newest_first = matches!(self.order, Order::NewestFirst | Order::NewestPageFirst);
+        is_newest_first.then_some(if self.is_order_shown { 1 } else { FEWEST })
+    }
+
     /// Takes into account that an answer lacked a record that another one to the same request holds.
     pub(super) fn note_lapse(&mut self) {
         self.doubted = DOUBTED;

@@ -24,6 +24,7 @@ use crate::output::printable::excerpt;
 use crate::record::{Anchor, Broken, Reader, Record, Rejected};
 use crate::source::{self, Authorization, Next, Page, PageParseError, PageRequest, Position, Source};
 use crate::window::{Window, bound};
+use agreement::{Agreement, Certainty, Held};
 use completed_range::CompletedRange;
 use credentials::{Credentials, Minting};
 use effort::Effort;
@@ -38,6 +39,7 @@ use rate_limiter::RateLimiter;
 use under_way::UnderWay;
 
 pub(crate) mod credentials;
+mod agreement;
 mod answer;
 pub(crate) mod as_given;
 mod effort;
@@ -61,6 +63,12 @@ mod stopwatch;
 mod survey;
 mod under_way;
 pub mod walk;
+
+/// Records that happened no longer before an answer than this may have come after it: services are late by so much.
+const LATENESS: TimeDelta = TimeDelta::minutes(2);
+
+/// Services cut bounds to whole seconds.
+const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
 
 /// How often a status that can mean "too wide" comes until it is taken for that.
 const TOO_WIDE: u32 = 2;
@@ -91,6 +99,7 @@ pub struct Fetcher {
     learned: Mutex<Learned>,
     effort: Mutex<Effort>,
     given: Mutex<Given>,
+    agreement: Mutex<Agreement>,
     under_way: UnderWay,
     pause: Pause,
 }
@@ -315,6 +324,7 @@ impl Fetcher {
             counters: Counters::default(),
             learned: Mutex::default(),
             given: Mutex::default(),
+            agreement: Mutex::default(),
             under_way: UnderWay::default(),
             pause: Arc::new(|wait| Box::pin(tokio::time::sleep(wait))),
         }
@@ -452,7 +462,7 @@ impl Fetcher {
             };
             let failure = match self.attempt(request, broken).await {
                 Ok(page) => {
-                    self.note_answer(&page, width);
+                    self.note_answer(&page, request);
                     return self.check_given().map(|()| page);
                 }
                 Err(failure) => failure,
@@ -490,7 +500,9 @@ impl Fetcher {
         }
     }
 
-    fn note_answer(&self, page: &Page, width: TimeDelta) {
+    fn note_answer(&self, page: &Page, request: &PageRequest) {
+        self.compare(page, request);
+        let width = request.window.to - request.window.from;
         let answered = self.learn(|learned| learned.note_answered(width, !page.records.is_empty()));
         let are_new = {
             let mut effort = self.effort();
@@ -500,6 +512,36 @@ impl Fetcher {
         if are_new.contains(&true) {
             self.given().take(only_new(&page.records, are_new), &page.originals);
         }
+    }
+
+    /// Compares an answer with those before it: where they do not agree, not each is to be believed.
+    fn compare(&self, page: &Page, request: &PageRequest) {
+        let learned = self.learned();
+        let mut agreement = self.agreement();
+        let Some(settled_to) = agreement.asked_to().map(|to| self.settled_to(to)) else {
+            return;
+        };
+        let known = Certainty {
+            settled_to,
+            kept_from: settled_to - TimeDelta::days(self.source.kind().retention.days.into()) / 2,
+            margin: learned.longest_reach().max(LEAST_MARGIN),
+            in_order: learned.shows_order_with(),
+        };
+        let agrees = Held::of(page, request, known).is_none_or(|held| agreement.note(held, known));
+        if !agrees {
+            self.learn(Learned::note_lapse);
+        }
+    }
+
+    fn agreement(&self) -> MutexGuard<'_, Agreement> {
+        self.agreement.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns up to when the service has all records by now, unless an answer lacks some; `to` is where the window ends, for a
+    /// service that does not say its time.
+    fn settled_to(&self, to: DateTime<Utc>) -> DateTime<Utc> {
+        let now = self.service_clock().at(Instant::now());
+        now.map_or(to, |now| now.earliest) - LATENESS
     }
 
     /// Ends a walk that is given more than fits in memory.
@@ -549,6 +591,7 @@ impl Fetcher {
     /// Begins another walk.
     fn begin_walk(&self, plan: WalkPlan) {
         self.given().begin(plan);
+        self.agreement().begin(plan.window.to);
         self.begin_effort(plan.window);
     }
 

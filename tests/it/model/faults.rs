@@ -26,7 +26,9 @@ pub(crate) enum Fault {
     Lagging(usize),
     /// The same, but of what came between two runs it lacks any, not the newest.
     LaggingInAnyOrder(usize),
-    /// The same, of every page but the first.
+    /// From a replica that lacks one record in so many, always the same ones.
+    Holes(u64),
+    /// The same as lagging, of every page but the first.
     LaggingBehindTheFirst(usize),
     /// A page in the place of the one behind it, where they have numbers.
     PageBefore,
@@ -114,6 +116,7 @@ impl fmt::Display for Faults {
             Fault::LaggingInAnyOrder(last) => {
                 write!(f, "comes from a replica that lacks {last} of those that came last")?;
             }
+            Fault::Holes(one_in) => write!(f, "comes from a replica that lacks one record in {one_in}")?,
             Fault::LaggingBehindTheFirst(newest) => {
                 write!(
                     f,

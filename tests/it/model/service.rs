@@ -352,7 +352,11 @@ impl Model {
         };
         let now = state.now;
         let is_in_any_order = matches!(fault, Some(Fault::LaggingInAnyOrder(_)));
-        match service.page(&service.view(now, lag, is_in_any_order), &asked, state) {
+        let mut view = service.view(now, lag, is_in_any_order);
+        if let Some(Fault::Holes(one_in)) = fault.filter(|_| !is_last_look) {
+            view.retain(|record| !roll(service.seed, &("hole", record.number)).is_multiple_of(one_in));
+        }
+        match service.page(&view, &asked, state) {
             Ok(page) => self.with_fault(page, fault, state),
             Err(RefusedError) => error(400, "bad token"),
         }

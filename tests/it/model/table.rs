@@ -204,6 +204,25 @@ fn a_service_that_has_lagged_is_asked_until_an_answer_holds_whatever_the_others_
 }
 
 #[test]
+fn two_answers_to_one_request_that_differ_are_reason_enough_to_read_all_of_it_again() {
+    let reader = Reader::new();
+    // With other seeds no answer shows it: where each is asked for once, or by chance from replicas that have the same.
+    for (vendor, seed) in [
+        (Vendor::Mail, 0),
+        (Vendor::Mail, 9),
+        (Vendor::Mail, 17),
+        (Vendor::Disk, 11),
+        (Vendor::Port, 11),
+    ] {
+        let mut case = of(vendor, 250, 60_000, &[one_in(2, Fault::Holes(40))]);
+        (case.seed, case.settings.port_limit, case.settings.concurrency) = (seed, 100, 1);
+        let judgement = try_case(&reader, &case);
+        let reasons = &judgement.reasons;
+        assert_eq!(judgement.verdict, Verdict::Right, "{vendor:?}, {seed}: {reasons:?}");
+    }
+}
+
+#[test]
 fn pages_that_grow_repeat_or_move_in_the_middle_of_a_walk_lose_nothing() {
     let oddities = [
         Oddity::Numbered(NumberedOddity::SizeGrows(4, 1_000)),
