@@ -62,6 +62,7 @@ pub(crate) async fn ask(
     for window in spans(hours, settings.source.paging()) {
         let plan = WalkPlan {
             window,
+            files_beyond: false,
             now,
             grace: limits.overlap,
             max_pages: limits.max_pages,

@@ -228,6 +228,7 @@ mod tests {
     fn plan(to: u32) -> WalkPlan {
         WalkPlan {
             window: Window::new(at(0), at(to)),
+            files_beyond: false,
             now: at(30),
             grace: TimeDelta::minutes(2),
             max_pages: 1,

@@ -11,6 +11,8 @@ use crate::window::Window;
 pub struct WalkPlan {
     /// The span to fetch.
     pub window: Window,
+    /// Whether what is given beyond the window is filed too: a feed without an upper bound gives it, and may not again.
+    pub files_beyond: bool,
     /// When the run began, by the later clock if the service's is known to be apart from ours; together with `grace`, the
     /// latest time that a record can have.
     pub now: DateTime<Utc>,
@@ -44,10 +46,10 @@ impl WalkPlan {
         self.time_to_disk / 2
     }
 
-    /// Returns the latest time that the records of the window can have, if it does not reach up to now: later ones are
-    /// for the run that asks for what follows, and would move the watermark past a gap.
+    /// Returns the latest time that is filed, if that is not now: later records are for the run that asks for what follows, and
+    /// would move the watermark past a gap.
     pub(super) fn filed_to(&self) -> Option<DateTime<Utc>> {
-        (self.window.to < self.now).then_some(self.window.to)
+        (self.window.to < self.now && !self.files_beyond).then_some(self.window.to)
     }
 
     /// Returns the latest time that a record can have.

@@ -138,6 +138,7 @@ mod tests {
                 options[Api::Tfc].page_cap = Some(10);
                 let plan = WalkPlan {
                     window: Window::new(now() - TimeDelta::hours(1), now()),
+                    files_beyond: false,
                     now: now(),
                     grace: TimeDelta::zero(),
                     max_pages: 20,
@@ -174,6 +175,7 @@ mod tests {
             let count = events.len() as u32;
             let plan = WalkPlan {
                 window: Window::new(now() - TimeDelta::days(15), now()),
+                files_beyond: false,
                 now: now(),
                 grace: TimeDelta::minutes(2),
                 max_pages,

@@ -26,6 +26,7 @@ use crate::http::retry::RetryPolicy;
 use crate::output::progress::StreamProgress;
 use crate::process::shutdown::Shutdown;
 use crate::record::Anchor;
+use crate::source::Paging;
 use crate::window::{Range, TICK, Window, bound};
 
 /// What the streams of a run have in common.
@@ -152,6 +153,7 @@ impl Fetching<'_> {
             self.announce(asked);
             let plan = WalkPlan {
                 window: asked.span(),
+                files_beyond: self.files_beyond(),
                 now: clocks.later(),
                 grace: limits.overlap,
                 max_pages: limits.max_pages,
@@ -161,6 +163,12 @@ impl Fetching<'_> {
             self.walk_span(index, asked.purpose, plan, clocks).await?;
         }
         Ok(())
+    }
+
+    /// Returns whether what a service gives beyond what it was asked for is filed: where it has no upper bound, and nobody has
+    /// given one. What comes late while a gap is read is in no other answer.
+    fn files_beyond(&self) -> bool {
+        self.settings.source.paging() == Paging::Numbered && self.context.range.until.is_none()
     }
 
     /// Has the writer note what is asked for: nothing is before that is on disk.

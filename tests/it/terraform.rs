@@ -1,8 +1,9 @@
 //! HCP Terraform: more pages than the cap, and pages that shift while they are read.
 
 use std::collections::BTreeSet;
+use std::fs;
 
-use trailkeeper::sandbox::{Action, Api, Event, Sandbox, Step};
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 
 use super::support::{Catalog, at, event, lines_by_file, serve, side_by_side};
 
@@ -135,4 +136,48 @@ fn a_rate_limit_with_a_reset_in_fractions_of_a_second_is_waited_for() {
     let summary = catalog.collect_one(0, &[]);
     catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
     assert_ne!(summary["retries"], 0);
+}
+
+#[test]
+fn what_comes_late_while_a_gap_is_read_is_kept() {
+    let sandbox = feed(Vec::new());
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    // Without it nothing is known to be covered, so that all of it is read again after what is new.
+    fs::remove_dir_all(catalog.folder(Api::Tfc).join(".trailkeeper")).unwrap();
+    sandbox.add(Api::Tfc, arrivals("new", 1));
+    let asked = sandbox.request_count(Api::Tfc);
+    let late = vec![event(Api::Tfc, at(400), "late")];
+    // The first request is for what is new; it is no longer asked for by the run after.
+    sandbox.step(Step::at(Api::Tfc, asked + 2, Action::Add(Api::Tfc, late)));
+    catalog.collect(0, &[]);
+    assert!(sandbox.request_count(Api::Tfc) > asked + 2, "no gap was read");
+    catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
+}
+
+#[test]
+fn the_count_is_compared_too_where_a_run_goes_on_from_the_last_record() {
+    let sandbox = feed(Vec::new());
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    let (newest, lacking) = (event(Api::Tfc, at(20), "newest"), event(Api::Tfc, at(300), "lacking"));
+    // The page of a replica that lacks one, with the count of another; the run after does not ask for its time.
+    let known = sandbox
+        .events(Api::Tfc)
+        .into_iter()
+        .filter(|event| event.time >= at(750));
+    let mut page = vec![newest.clone()];
+    page.extend(known);
+    page.sort_by_key(|event| std::cmp::Reverse(event.time));
+    let count = page.len() + 1;
+    let page: Vec<String> = page.into_iter().map(|event| event.text).collect();
+    let body = format!(
+        r#"{{"data":[{}],"pagination":{{"current_page":1,"next_page":null,"prev_page":null,"total_pages":1,"total_count":{count}}}}}"#,
+        page.join(",")
+    );
+    sandbox.add(Api::Tfc, vec![newest, lacking]);
+    let asked = sandbox.request_count(Api::Tfc);
+    sandbox.step(Step::at(Api::Tfc, asked + 1, Action::Answer(Answer::json(200, body))));
+    catalog.collect(0, &[]);
+    catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
 }

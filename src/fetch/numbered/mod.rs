@@ -79,7 +79,7 @@ pub(super) struct NumberedWalk {
     least_total: Option<u64>,
     /// Up to when what was handed out is complete.
     done_to: DateTime<Utc>,
-    /// Whether the far end was found by records of the archive.
+    /// Whether the far end was found by records of the archive, on a page that names a next one.
     ends_at_archive: bool,
     state: State,
 }
@@ -432,8 +432,8 @@ impl NumberedWalk {
         };
         if is_met {
             if matches!(until, Until::End) {
-                // What is below the archive's records is counted, and not read.
-                self.ends_at_archive = true;
+                // What is behind that page is counted, and not read.
+                self.ends_at_archive = answer.may_go_on();
             }
             return Ok(true);
         }

@@ -506,10 +506,13 @@ impl Writer {
         let (done_to, appended_before) = (range.done_to, self.collected.appended);
         self.collected.received += range.received;
         let mut records = range.records;
-        let is_new = self.asked().is_some_and(|asked| asked.purpose == Purpose::New);
-        if let Some(deleted_to) = self.deleted_to.filter(|_| is_new) {
-            // It was archived, and another program has deleted its day.
-            records.retain(|record| record.time > deleted_to);
+        if let Some(deleted_to) = self.deleted_to {
+            // It was archived, and another program has deleted its day: only a gap there is filled.
+            let gap = self
+                .asked()
+                .filter(|asked| asked.purpose != Purpose::New)
+                .map(|asked| asked.to);
+            records.retain(|record| record.time > deleted_to || gap.is_some_and(|to| record.time <= to));
         }
         self.collected.left_for_next_run += range.left_for_next_run;
         self.reject(&range.rejected)?;
