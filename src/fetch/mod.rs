@@ -563,7 +563,17 @@ impl Fetcher {
         let mut request = request.clone();
         let (mut looks, mut is_led_on) = (0, false);
         for _ in 0..MOST_EMPTY_PAGES {
-            let page = self.page(&request, can_narrow).await?;
+            let page = match self.page(&request, can_narrow).await {
+                // Its token is not sent again: another cycle leads there.
+                Err(PageError::Lost(error)) if looks < LOOKS_WHERE_LED_ON => {
+                    looks += 1;
+                    tracing::warn!("{error}; asking from the first page on");
+                    request.position = Position::First;
+                    self.pause_before_look(looks).await;
+                    continue;
+                }
+                page => page?,
+            };
             match &page.next {
                 Next::At(position) if page.records.is_empty() && *position != request.position => {
                     request.position = position.clone();
@@ -676,6 +686,7 @@ impl Fetcher {
         let (Ok(page), Some(latest)) = (self.read(request, body, Broken::SetAside), self.latest()) else {
             return;
         };
+        self.compare(&page, request);
         let records = reject_those_in_the_future(page.records, latest);
         let (whole, broken): (Vec<_>, Vec<_>) = records.into_iter().partition(Result::is_ok);
         let are_new = self.effort().note_answer(&whole);

@@ -100,9 +100,10 @@ pub trait Source: Send + Sync {
         None
     }
 
-    /// Returns whether this status means that the window was too wide, and not that the service is in trouble.
-    fn is_too_wide(&self, _status: u16) -> bool {
-        false
+    /// Returns whether this status can mean that the window was too wide, and not that the service is in trouble: a gateway that
+    /// waits for the service no longer says 504 (RFC 9110, 15.6.5).
+    fn is_too_wide(&self, status: u16) -> bool {
+        status == 504
     }
 }
 

@@ -358,10 +358,6 @@ impl Source for Port {
             _ => usual_advice(status),
         }
     }
-
-    fn is_too_wide(&self, status: u16) -> bool {
-        status == 504
-    }
 }
 
 /// Returns what to check when no token is minted.

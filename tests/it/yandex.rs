@@ -85,6 +85,19 @@ fn a_page_cap_of_two_keeps_clear_of_the_deep_offsets_that_a_service_refuses() {
 }
 
 #[test]
+fn a_page_behind_an_empty_one_that_cannot_be_read_begins_another_cycle() {
+    let empty = r#"{"events":[],"nextPageToken":"next"}"#;
+    let sandbox = serve(|options| {
+        let options = options.give(Api::Mail, bursts(Api::Mail));
+        let options = options.step(Step::at(Api::Mail, 1, Action::Answer(Answer::json(200, empty))));
+        options.step(Step::at(Api::Mail, 2, Action::Answer(Answer::html(200, "Welcome"))))
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]).with("INITIAL_LOOKBACK_DAYS", 1);
+    catalog.collect(0, &[]);
+    catalog.assert_holds(Api::Mail, &sandbox.events(Api::Mail));
+}
+
+#[test]
 fn a_service_with_bounds_is_asked_again_below_what_it_gave() {
     let records: Vec<Event> = (0..1_000)
         .map(|n| event(Api::Disk, at(300 + n), &n.to_string()))

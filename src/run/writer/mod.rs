@@ -484,7 +484,7 @@ impl Writer {
                 self.journal.begin(&self.collected)?;
                 let _ = noted.send(());
             }
-            Step::Lapse => self.asked().into_iter().for_each(|asked| asked.has_lapsed = true),
+            Step::Lapse => self.note_lapse(),
             Step::End(result) => self.end_walk(result),
         }
         Ok(())
@@ -495,6 +495,16 @@ impl Writer {
             self.progress.begin(asked.span());
             self.walk = Some(index);
         }
+    }
+
+    /// Notes of all spans that the run has asked for so far that their answers may lack something: they came from the same service.
+    fn note_lapse(&mut self) {
+        let begun = self.walk.map_or(0, |walk| walk + 1);
+        self.collected
+            .asked
+            .iter_mut()
+            .take(begun)
+            .for_each(|asked| asked.has_lapsed = true);
     }
 
     /// Returns the span whose walk has begun and not ended.

@@ -90,9 +90,12 @@ fn oddity(vendor: Vendor) -> BoxedStrategy<Oddity> {
         4 => happening(),
     ];
     let upper = odd_bound().prop_map(Oddity::Upper);
+    let widest = prop_oneof![1_800_000..86_400_000_i64, 86_400_000..30 * 86_400_000_i64].prop_map(Oddity::Widest);
     match paging {
-        Paging::Tokens => prop_oneof![15 => common, 4 => upper, 6 => odd_tokens().prop_map(Oddity::Tokens)].boxed(),
-        Paging::None => prop_oneof![15 => common, 5 => upper].boxed(),
+        Paging::Tokens => {
+            prop_oneof![15 => common, 4 => upper, 1 => widest, 6 => odd_tokens().prop_map(Oddity::Tokens)].boxed()
+        }
+        Paging::None => prop_oneof![15 => common, 5 => upper, 1 => widest].boxed(),
         Paging::Numbers => prop_oneof![15 => common, 8 => odd_pages().prop_map(Oddity::Numbered)].boxed(),
     }
 }

@@ -114,6 +114,16 @@ fn an_empty_answer_for_a_part_of_what_was_too_wide_is_not_believed() {
 }
 
 #[test]
+fn a_service_that_answers_504_for_wide_windows_is_asked_for_shorter_ones() {
+    const HOUR: i64 = 3_600_000;
+    for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Audit, Vendor::Port] {
+        for widest in [6 * HOUR, 30 * HOUR] {
+            is_right(&of(vendor, 400, 900_000, &[Oddity::Widest(widest)]));
+        }
+    }
+}
+
+#[test]
 fn capped_answers_for_parts_of_what_was_too_wide_meet_each_other_at_any_concurrency() {
     const DAY: i64 = 86_400_000;
     for factor in [7_919, 104_729, 1_299_709, 15_485_863, 32_452_843, 49_979_687] {
