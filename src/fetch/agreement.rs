@@ -7,6 +7,7 @@ use std::collections::VecDeque;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::record::Record;
 use crate::source::{Next, Page, PageRequest, Position};
 use crate::window::Window;
 
@@ -51,13 +52,15 @@ pub(super) struct Held {
 impl Held {
     /// Returns what an answer to this request holds; `None` of one without records, which shows nothing.
     pub(super) fn of(page: &Page, request: &PageRequest, known: Certainty) -> Option<Self> {
-        let readable = page.records.iter().flatten();
-        let mut records: Vec<(DateTime<Utc>, u128)> = readable.map(|record| (record.time, record.moment())).collect();
+        let window = request.window;
+        // What is given from outside of the window is for other requests.
+        let is_asked_for = |record: &&Record| window.from <= record.time && record.time <= window.to;
+        let asked_for = page.records.iter().flatten().filter(is_asked_for);
+        let mut records: Vec<(DateTime<Utc>, u128)> = asked_for.map(|record| (record.time, record.moment())).collect();
         let descends = records.is_sorted_by(|one, other| one.0 >= other.0);
         records.sort_unstable();
         records.dedup();
         let ((oldest, _), (newest, _)) = (*records.first()?, *records.last()?);
-        let window = request.window;
         let is_first = request.position == Position::First;
         let may_go_on = page.records.len() >= request.size as usize || matches!(page.next, Next::At(_));
         // A page behind another one begins somewhere within a time.
@@ -209,6 +212,8 @@ mod tests {
         assert_eq!(same(&[55, 5, 3], &[5, 3]), (true, true), "it may have come in between");
         assert_eq!(same(&[9, 5, 3], &[12, 9, 5]), (false, false));
         assert_eq!(same(&[9, 5, 3], &[]), (true, true), "an empty one shows nothing");
+        let outside = [answer((4, 59), &[9, 5, 3], 100), answer((4, 59), &[9, 5], 100)];
+        assert!(agree(&outside), "it was given without being asked for");
     }
 
     #[test]

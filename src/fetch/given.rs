@@ -9,6 +9,7 @@ use chrono::{DateTime, Utc};
 
 use super::fetched_records::{FetchedRecords, MOST_BYTES};
 use super::plan::WalkPlan;
+use crate::record::digests::Digests;
 use crate::record::{Line, Record, Rejected, hold};
 
 /// The most bytes held: the records of a walk's slices, and of those that it reads again in shorter ones.
@@ -132,10 +133,16 @@ impl Given {
         (after, before): (DateTime<Utc>, DateTime<Utc>),
     ) -> bool {
         let pages = self.pages.iter().filter(|page| page.oldest < before);
-        let mut between = pages
+        let between = pages
             .flat_map(|page| &page.records)
             .filter(|record| after < record.time && record.time < before);
-        between.any(|record| !fetched.has_seen(record))
+        let mut others = between.filter(|record| !fetched.has_seen(record)).peekable();
+        if others.peek().is_none() {
+            return false;
+        }
+        // It may have come in another version.
+        let moments: Digests = fetched.records.iter().map(Record::moment).collect();
+        others.any(|record| !moments.contains(&record.moment()))
     }
 
     /// Lets go of what a completed range has, and takes out what else was given of its time: what is not later than
