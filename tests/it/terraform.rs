@@ -181,3 +181,32 @@ fn the_count_is_compared_too_where_a_run_goes_on_from_the_last_record() {
     catalog.collect(0, &[]);
     catalog.assert_holds(Api::Tfc, &sandbox.events(Api::Tfc));
 }
+
+#[test]
+fn a_broken_record_that_swallows_its_neighbor_is_not_told_as_one_that_was_not_given() {
+    let good = |id: &str| event(Api::Tfc, at(600), id).text;
+    // Its quotes are not escaped, so that where it ends is a guess.
+    let broken = |id: &str| good("unescaped").replace("unescaped", id);
+    let records = [
+        broken(r#"Answer(404, "")"#),
+        broken(r#"Answer(503, "later")"#),
+        broken(r#"Answer(403, "")"#),
+        good("next"),
+        good("last"),
+    ];
+    let body = format!(
+        r#"{{"data":[{}],"pagination":{{"current_page":1,"next_page":null,"prev_page":null,"total_pages":1,"total_count":5}}}}"#,
+        records.join(",")
+    );
+    let sandbox = serve(|options| options.step(Step::always(Api::Tfc, Action::Answer(Answer::json(200, body)))));
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    for _ in 0..2 {
+        catalog.collect(0, &[]);
+    }
+    let rejected = catalog.rejected_lines(Api::Tfc).concat();
+    assert_eq!(
+        catalog.lines(Api::Tfc).len() + rejected.matches("timestamp").count(),
+        5,
+        "{rejected}"
+    );
+}

@@ -22,8 +22,8 @@ use super::learned::Learned;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
-use crate::record::Anchor;
 use crate::record::digests::Digests;
+use crate::record::{Anchor, Form, Rejected, Shape};
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Window, bound, floor_to_millisecond};
 
@@ -71,6 +71,8 @@ pub(super) struct NumberedWalk {
     given: Digests,
     /// Those of records that cannot be filed: each may be two for the service, or as another one.
     rejected: Digests,
+    /// How many more than one each they may be: of a broken record it cannot be told for certain where it ends.
+    swallowed: u64,
     /// Whether the feed is being read again, because the service counts more than it gave.
     is_again: bool,
     /// How many there are, by the last answer that says so.
@@ -114,6 +116,7 @@ impl NumberedWalk {
             frontier: Frontier::default(),
             given: Digests::default(),
             rejected: Digests::default(),
+            swallowed: 0,
             is_again: false,
             total: None,
             least_total: None,
@@ -169,10 +172,12 @@ impl NumberedWalk {
     fn check_count(&self) -> Result<(), FetchError> {
         let is_counted = !self.ends_at_archive && self.given.len() <= MOST_COUNTED;
         match self.least_total.filter(|_| is_counted) {
-            Some(total) if total > self.counted() + self.rejected.len() as u64 => Err(FetchError::Miscounted {
-                total,
-                given: self.counted(),
-            }),
+            Some(total) if total > self.counted() + self.rejected.len() as u64 + self.swallowed => {
+                Err(FetchError::Miscounted {
+                    total,
+                    given: self.counted(),
+                })
+            }
             _ => Ok(()),
         }
     }
@@ -498,8 +503,11 @@ impl NumberedWalk {
     async fn page(&mut self, fetcher: &Fetcher, asked: PageOf) -> Result<Page, PageError> {
         let page = self.ask(fetcher, asked).await?;
         self.note_total(&page);
-        let rejected = page.records.iter().filter_map(|item| item.as_ref().err());
-        self.rejected.extend(rejected.map(|rejected| rejected.content));
+        for rejected in page.records.iter().filter_map(|item| item.as_ref().err()) {
+            if self.rejected.insert(rejected.content) {
+                self.swallowed += swallowed_by(rejected, fetcher.source().kind().shape);
+            }
+        }
         Ok(page)
     }
 
@@ -542,6 +550,12 @@ impl NumberedWalk {
             looks: block.failed + block.idle,
         })
     }
+}
+
+/// Returns how many records a broken one may have swallowed: as many as its bytes have names of a time besides one.
+fn swallowed_by(rejected: &Rejected, shape: Shape) -> u64 {
+    let name = shape.time.last().filter(|_| rejected.form == Form::Bytes);
+    name.map_or(0, |name| rejected.line.matches(name).count().saturating_sub(1) as u64)
 }
 
 /// Returns how many records the service has, by this page: an empty one may be a fault, and says that there are none.
