@@ -40,7 +40,7 @@ pub(crate) enum DifferenceKind {
     Rejected,
     /// Given, and in the archive behind what is sealed.
     NotSealed,
-    /// Given, and of a time of which the archive says itself that it lacks something.
+    /// Given, and of a time of which the archive says itself that it lacks something, such as one before its beginning.
     Gap,
     /// Given, and so new when the archive was sealed that a service may have filed it since.
     Late,

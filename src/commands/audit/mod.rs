@@ -110,6 +110,7 @@ async fn audit(
         return Ok(outcome.refused(verdict.all_problems()));
     }
     outcome.problems.extend(sample.problems());
+    outcome.remarks.extend(sample.remarks());
     if sample.hours.is_empty() {
         return Ok(outcome.refused(Vec::new()));
     }

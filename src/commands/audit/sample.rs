@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroU64;
 
-use chrono::{DateTime, NaiveDate, NaiveTime, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::{Arguments, Subject};
 use crate::archive::day_of_name;
@@ -15,7 +15,6 @@ use crate::commands::error::CommandError;
 use crate::config::StreamSettings;
 use crate::evidence::sealed_log::SealedLog;
 use crate::evidence::stream_files::StreamFiles;
-use crate::output::table::rfc3339;
 
 /// What a service drops while it is asked is not drawn.
 const MARGIN: TimeDelta = TimeDelta::hours(1);
@@ -37,20 +36,14 @@ impl Times {
         Ok(Self { since, until, now })
     }
 
-    /// Returns the hours of a stream that can be drawn: sealed, and if nothing else was said, not older than what the service keeps.
+    /// Returns the hours of a stream that can be drawn: before the last seal, and if nothing else was said, not older than what the
+    /// service keeps. With which day the log begins is its operator's word, and leaves none of them out.
     fn span(&self, settings: &StreamSettings, log: &SealedLog) -> Option<Span> {
         let name = settings.kind.name;
-        let first = first_day(name, log)?;
         let kept = settings.kind.retention.oldest(self.now) + MARGIN;
-        let from = self.since.unwrap_or(kept).max(first.and_time(NaiveTime::MIN).and_utc());
+        let from = self.since.unwrap_or(kept);
         let to = self.until.min(*log.ledger.sealed_at.get(name)?);
         Span::between(from, to)
-    }
-
-    /// Returns since when hours were asked for by name, and the first day of the log, if that is later.
-    fn before_the_log(&self, stream: &str, log: &SealedLog) -> Option<(DateTime<Utc>, NaiveDate)> {
-        let (since, first) = (self.since?, first_day(stream, log)?);
-        (since < first.and_time(NaiveTime::MIN).and_utc()).then_some((since, first))
     }
 }
 
@@ -68,8 +61,8 @@ pub(super) struct Sample {
     pub(super) hours: BTreeMap<String, Vec<Hour>>,
     /// The days of each stream whose files can hold their records.
     pub(super) days: BTreeMap<String, BTreeSet<NaiveDate>>,
-    /// From when on hours were asked for by `--since`, where that is before the first day of the log; and that day.
-    not_drawn: BTreeMap<String, (DateTime<Utc>, NaiveDate)>,
+    /// Of each stream how many of them are before the first day that the log names, and that day.
+    early: BTreeMap<String, (usize, NaiveDate)>,
 }
 
 impl Sample {
@@ -91,32 +84,33 @@ impl Sample {
             let hours = hours.get(settings.kind.name).map_or(&[][..], Vec::as_slice);
             days.insert(files.stream.clone(), audited(settings, files, log).days(hours)?);
         }
-        let not_drawn = subject.streams.iter().filter_map(|(settings, _)| {
-            let name = settings.kind.name;
-            Some((name.to_owned(), times.before_the_log(name, log)?))
+        let early = hours.iter().filter_map(|(stream, hours)| {
+            let first = first_day(stream, log)?;
+            let early = hours.iter().filter(|hour| hour.date() < first).count();
+            (early > 0).then(|| (stream.clone(), (early, first)))
         });
         Ok(Self {
-            not_drawn: not_drawn.collect(),
+            early: early.collect(),
             spans,
             hours,
             days,
         })
     }
 
-    /// Returns what could not be drawn, a sentence each: of an archive without a beginning, or without a stream, that is what is
-    /// to be asked about.
+    /// Returns what could not be drawn, a sentence each: of an archive without a stream, that is what is to be asked about.
     pub(super) fn problems(&self) -> Vec<String> {
         let of_none = self.days.keys().filter(|stream| !self.spans.contains_key(*stream));
-        let of_none =
-            of_none.map(|stream| format!("{stream}: there is no hour to draw: no whole one is sealed in this time"));
-        let early = self.not_drawn.iter().map(|(stream, (from, first))| {
-            format!(
-                "{stream}: the hours from {} on were asked for, and the log begins with {first}: those before it are in no day file that \
-                 is sealed, and were not drawn",
-                rfc3339(*from)
-            )
+        let no_hour =
+            |stream: &String| format!("{stream}: there is no hour to draw: no whole one is sealed in this time");
+        of_none.map(no_hour).collect()
+    }
+
+    /// Returns what is to be known of the hours, a sentence each.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let early = self.early.iter().map(|(stream, (hours, first))| {
+            format!("{stream}: the log begins with the file of {first}, and {hours} of the drawn hours are before that")
         });
-        of_none.chain(early).collect()
+        early.collect()
     }
 
     /// Returns how many hours could be drawn.
