@@ -101,7 +101,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     let (archives, (older_than, evidence)) =
         Archives::find_for(selection, clock, |env, faults| settings(arguments, env, faults))?;
     if let Some(evidence) = evidence.as_ref().filter(|_| !dry_run) {
-        sealing::ask(evidence).await?;
+        sealing::ask(evidence, clock()).await?;
     }
     let rule = ExpiryRule {
         older_than,

@@ -1,5 +1,7 @@
 //! The settings of one organization of a session, or of the installation if it has only one.
 
+use chrono::{DateTime, Utc};
+
 use super::session_options::SessionOptions;
 use super::{sealing, targets};
 use crate::config::{self, Config, UpkeepSettings};
@@ -69,9 +71,9 @@ impl Member {
 
     /// Returns whether what is deleted for its age can be noted in the evidence: not so where a witness has seen another history, which
     /// the seal at the end of the run says.
-    pub(super) async fn may_expire(&self) -> bool {
+    pub(super) async fn may_expire(&self, now: DateTime<Utc>) -> bool {
         match (&self.config.evidence, self.config.upkeep.expire_after) {
-            (Some(evidence), Some(_)) => sealing::ask(evidence).await.is_ok(),
+            (Some(evidence), Some(_)) => sealing::ask(evidence, now).await.is_ok(),
             _ => true,
         }
     }

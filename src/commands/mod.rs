@@ -16,6 +16,7 @@ mod coverage;
 mod demo;
 mod error;
 mod evidence;
+mod evidence_standing;
 mod expire;
 mod export;
 mod faults;

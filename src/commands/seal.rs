@@ -71,15 +71,16 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
     let settings = evidence_settings(&archives.env, &archives.streams)?;
+    let now = clock();
     let options = SealOptions {
-        now: clock(),
+        now,
         after: settings.after,
         every: TimeDelta::zero(),
         full: arguments.full,
     };
-    let silent = sealing::ask(&settings).await?;
+    let silent = sealing::ask(&settings, now).await?;
     let seal = Keeper::new(&settings).seal(&archives.streams, options)?;
-    let anchored = sealing::anchor(&settings, &silent).await;
+    let anchored = sealing::anchor(&settings, &silent, now).await;
     let is_whole = seal.streams.values().all(|stream| stream.problems.is_empty());
     let exit = if is_whole { anchored } else { Exit::StreamFailed };
     for (name, stream) in &seal.streams {

@@ -35,7 +35,7 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
         every: settings.every,
         full: false,
     };
-    let silent = match ask(&settings).await {
+    let silent = match ask(&settings, now).await {
         Ok(silent) => silent,
         Err(error) => {
             tracing::error!("not sealed: {error}");
@@ -52,7 +52,7 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
                 tokio::time::sleep(PAUSE).await;
             }
             Ok(sealed) => {
-                return told(sealed).max(anchor(&settings, &silent).await);
+                return told(sealed).max(anchor(&settings, &silent, now).await);
             }
             // A panic was reported where it happened.
             Err(_) => return Exit::StreamFailed,
@@ -64,9 +64,9 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
 ///
 /// # Errors
 /// If one of them has, or it cannot be told whom to ask.
-pub(super) async fn ask(settings: &EvidenceSettings) -> Result<Silent, AskError> {
+pub(super) async fn ask(settings: &EvidenceSettings, now: DateTime<Utc>) -> Result<Silent, AskError> {
     tokio::select! {
-        asked = witnesses::ask(settings) => asked,
+        asked = witnesses::ask(settings, now) => asked,
         () = received() => {
             tracing::warn!("the witnesses were not waited for");
             Ok(Silent::all())
@@ -76,10 +76,10 @@ pub(super) async fn ask(settings: &EvidenceSettings) -> Result<Silent, AskError>
 
 /// Has the newest checkpoint stamped with the time, cosigned and sent to Kafka, as the settings say. A signal ends the waiting for it: the next seal
 /// makes up for what is missing.
-pub(super) async fn anchor(settings: &EvidenceSettings, silent: &Silent) -> Exit {
+pub(super) async fn anchor(settings: &EvidenceSettings, silent: &Silent, now: DateTime<Utc>) -> Exit {
     let anchored = async {
-        let ((), (), submitted) =
-            tokio::join!(stamp(settings), announce(settings), witnesses::submit(settings, silent));
+        let submitted = witnesses::submit(settings, silent, now);
+        let ((), (), submitted) = tokio::join!(stamp(settings), announce(settings), submitted);
         submitted
     };
     let anchored = tokio::select! {

@@ -6,12 +6,14 @@ use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
 use super::error::CommandError;
+use super::evidence_standing::EvidenceStanding;
 use super::member::{FailedMember, Member};
 use super::organizations::Organizations;
 use super::sealing;
 use super::session_options::SessionOptions;
 use crate::config::{LOG_FORMAT, LogSettings, StreamSettings};
-use crate::env::{Changes, ConfigErrors, Env, Row, ServiceManager};
+use crate::env::{Changes, ConfigErrors, Env, Organization, Row, ServiceManager};
+use crate::metrics::EvidenceFigures;
 use crate::output::logging::Log;
 use crate::output::progress::Progress;
 use crate::output::terminal::stdout_takes_colours;
@@ -110,22 +112,39 @@ impl<'a> Session<'a> {
         let mut jobs = Vec::new();
         for member in &self.members {
             // To reconcile is to look again, and not the time to let go.
-            let is_kept_up = !run_options.reconcile && member.may_expire().await;
+            let is_kept_up = !run_options.reconcile && member.may_expire(run_options.now).await;
             let upkeep = is_kept_up.then(|| member.config.upkeep.clone());
             jobs.extend(member.jobs(upkeep.unwrap_or_default()));
         }
         jobs
     }
 
-    /// Seals what the streams hold at `now`, where the settings say so.
-    pub(super) async fn seal(&self, now: DateTime<Utc>) -> Exit {
-        let mut exit = Exit::Complete;
+    /// Seals what the streams hold at `now`, where the settings say so; returns what came of it for each member in turn.
+    pub(super) async fn seal(&self, now: DateTime<Utc>) -> Vec<Exit> {
+        let mut exits = Vec::new();
         for member in &self.members {
             let places = member.config.streams.iter().map(StreamSettings::place).collect();
             let sealing = sealing::seal(member.config.evidence.clone(), places, now);
-            exit = exit.max(sealing.instrument(member.span()).await);
+            exits.push(sealing.instrument(member.span()).await);
         }
-        exit
+        exits
+    }
+
+    /// Returns how the evidence stands, of all members that have some; with what came of sealing it, for each member in turn.
+    pub(super) fn evidence(&self, sealed: &[Exit]) -> Vec<EvidenceFigures> {
+        let sealed = sealed.iter().map(Some).chain(std::iter::repeat(None));
+        let members = self.members.iter().zip(sealed);
+        let figures = members.filter_map(|(member, exit)| {
+            let settings = member.config.evidence.as_ref()?;
+            let standing = EvidenceStanding::read(settings);
+            let figures = standing.map(|standing| standing.figures(member.organization));
+            Some(EvidenceFigures {
+                organization: member.organization.map(Organization::name),
+                is_sealed: exit.map(|exit| *exit == Exit::Complete),
+                ..figures.unwrap_or_default()
+            })
+        });
+        figures.collect()
     }
 
     /// Runs once, until it is complete or a shutdown is requested.

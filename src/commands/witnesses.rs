@@ -4,14 +4,16 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use tokio::task::JoinSet;
 use url::Url;
 
 use crate::config::{EVIDENCE_WITNESS_POLICY, EvidenceSettings, WitnessSettings};
-use crate::env::{Row, endpoint};
+use crate::env::{Row, endpoint, is_loopback};
 use crate::evidence::folder::Folder;
 use crate::evidence::note::VerifierKey;
 use crate::evidence::policy::Policy;
+use crate::evidence::refusal::Refusal;
 use crate::evidence::submission::{Submission, cosigned_size};
 use crate::fs::read_to_string;
 use crate::http::retry::AttemptError;
@@ -83,9 +85,9 @@ enum Answer {
 ///
 /// # Errors
 /// If one of them has seen another history, or it cannot be told whom to ask.
-pub(super) async fn ask(settings: &EvidenceSettings) -> Result<Silent, AskError> {
+pub(super) async fn ask(settings: &EvidenceSettings, now: DateTime<Utc>) -> Result<Silent, AskError> {
     match &settings.witnesses {
-        Some(of) => ask_each(settings, of, &Silent::default(), true).await,
+        Some(of) => ask_each(settings, of, (&Silent::default(), true), now).await,
         None => Ok(Silent::default()),
     }
 }
@@ -94,9 +96,9 @@ pub(super) async fn ask(settings: &EvidenceSettings) -> Result<Silent, AskError>
 ///
 /// # Errors
 /// If one of them has seen another history.
-pub(super) async fn submit(settings: &EvidenceSettings, silent: &Silent) -> Result<(), AskError> {
+pub(super) async fn submit(settings: &EvidenceSettings, silent: &Silent, now: DateTime<Utc>) -> Result<(), AskError> {
     match &settings.witnesses {
-        Some(of) => ask_each(settings, of, silent, false).await.map(drop),
+        Some(of) => ask_each(settings, of, (silent, false), now).await.map(drop),
         None => Ok(()),
     }
 }
@@ -104,10 +106,10 @@ pub(super) async fn submit(settings: &EvidenceSettings, silent: &Silent) -> Resu
 async fn ask_each(
     settings: &EvidenceSettings,
     of: &WitnessSettings,
-    silent: &Silent,
-    even_if_cosigned: bool,
+    (silent, even_if_cosigned): (&Silent, bool),
+    now: DateTime<Utc>,
 ) -> Result<Silent, AskError> {
-    let witnesses = witnesses(of)?;
+    let witnesses = witnesses(of, &policy(of)?)?;
     let http = Http::to(witnesses.iter().map(|witness| &witness.url), &of.proxies);
     let http = http.map_err(|error| AskError::Policy(error.to_string()))?;
     let mut asked = JoinSet::new();
@@ -121,6 +123,7 @@ async fn ask_each(
     let (mut silent, mut other) = (Silent::default(), None);
     while let Some(Ok((witness, answer))) = asked.join_next().await {
         let name = witness.key.name().to_owned();
+        answer.note(&Folder::new(&settings.folder), &witness.key, now);
         match answer {
             Answer::Nothing | Answer::Cosigned { is_new: false, .. } => {}
             Answer::Cosigned { size, .. } => tracing::info!(entries = size, witness = name, "cosigned"),
@@ -134,17 +137,29 @@ async fn ask_each(
     other.map_or(Ok(silent), Err)
 }
 
-/// Reads whom to ask.
-fn witnesses(of: &WitnessSettings) -> Result<Vec<Witness>, AskError> {
-    let shown = of.policy.display();
+/// Reads the policy that names whom to ask.
+///
+/// # Errors
+/// If it cannot be used: then nothing is sealed.
+pub(super) fn usable_policy(of: &WitnessSettings) -> Result<Policy, AskError> {
+    let policy = policy(of)?;
+    witnesses(of, &policy)?;
+    Ok(policy)
+}
+
+fn policy(of: &WitnessSettings) -> Result<Policy, AskError> {
     let text = read_to_string(&of.policy).map_err(|error| AskError::Policy(error.to_string()))?;
-    let policy = Policy::parse(&text).map_err(|error| AskError::Policy(format!("the policy {shown}: {error}")))?;
+    let of_policy = |error| AskError::Policy(format!("the policy {}: {error}", of.policy.display()));
+    Policy::parse(&text).map_err(of_policy)
+}
+
+/// Returns whom to ask by a policy.
+fn witnesses(of: &WitnessSettings, policy: &Policy) -> Result<Vec<Witness>, AskError> {
+    let shown = of.policy.display();
     let witness = |(key, address): (&VerifierKey, &str)| {
-        let url = add_checkpoint(address).ok_or_else(|| {
-            let name = key.name();
-            AskError::Policy(format!(
-                "the policy {shown}: the address of {name} is no URL such as `https://w1.example/`"
-            ))
+        let url = add_checkpoint(address);
+        let url = url.map_err(|problem| {
+            AskError::Policy(format!("the policy {shown}: the address of {} {problem}", key.name()))
         })?;
         Ok(Witness { key: key.clone(), url })
     };
@@ -157,11 +172,33 @@ fn witnesses(of: &WitnessSettings) -> Result<Vec<Witness>, AskError> {
     Ok(witnesses)
 }
 
-/// Returns where checkpoints are submitted below the prefix of a witness.
-fn add_checkpoint(prefix: &str) -> Option<Url> {
-    let mut url = endpoint(prefix).ok().filter(|url| url.query().is_none())?;
-    url.path_segments_mut().ok()?.pop_if_empty().push("add-checkpoint");
-    Some(url)
+/// Returns where checkpoints are submitted below the prefix of a witness, or what is wrong with that.
+fn add_checkpoint(prefix: &str) -> Result<Url, &'static str> {
+    let no_url = || "is no URL such as `https://w1.example/`";
+    let url = endpoint(prefix).ok().filter(|url| url.query().is_none());
+    let mut url = url.ok_or_else(no_url)?;
+    // Nobody on the way may say that the witness has seen another history.
+    if url.scheme() == "http" && !is_loopback(&url) {
+        return Err("must begin with `https://` (`http://` is for loopback hosts only)");
+    }
+    let mut path = url.path_segments_mut().map_err(|()| no_url())?;
+    path.pop_if_empty().push("add-checkpoint");
+    drop(path);
+    Ok(url)
+}
+
+impl Answer {
+    /// Notes in the folder that the witness refuses, or that it does so no more.
+    fn note(&self, folder: &Folder, witness: &VerifierKey, now: DateTime<Utc>) {
+        let noted = match self {
+            Self::Cosigned { .. } => Refusal::end(folder, witness),
+            Self::OtherHistory(problem) => Refusal::note(folder, witness, problem, now),
+            Self::Nothing | Self::Silent(_) => Ok(()),
+        };
+        if let Err(error) = noted {
+            tracing::error!("what {} has said is not noted: {error}", witness.name());
+        }
+    }
 }
 
 impl Witness {
@@ -251,12 +288,12 @@ mod tests {
     #[test]
     fn checkpoints_are_submitted_below_the_prefix() {
         let url = |prefix: &str| add_checkpoint(prefix).map(String::from);
-        let expected = Some("https://w1.example/add-checkpoint".to_owned());
+        let expected = Ok("https://w1.example/add-checkpoint".to_owned());
         assert_eq!(url("https://w1.example"), expected);
         assert_eq!(url("https://w1.example/"), expected);
         assert_eq!(
             url("https://w1.example/a/b/").as_deref(),
-            Some("https://w1.example/a/b/add-checkpoint")
+            Ok("https://w1.example/a/b/add-checkpoint")
         );
         for other in [
             "w1.example",
@@ -264,7 +301,18 @@ mod tests {
             "https://a:b@w1.example",
             "https://w1.example?x=y",
         ] {
-            assert_eq!(url(other), None, "{other}");
+            assert_eq!(url(other), Err("is no URL such as `https://w1.example/`"), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_a_witness_says_cannot_be_forged_on_the_way() {
+        for other in ["http://w1.example/", "http://192.0.2.7/w1", "http://localhost.example/"] {
+            let problem = add_checkpoint(other).unwrap_err();
+            assert!(problem.starts_with("must begin with `https://`"), "{other}: {problem}");
+        }
+        for own in ["http://127.0.0.1:8080/w1", "http://[::1]/", "http://localhost:8080"] {
+            assert!(add_checkpoint(own).is_ok(), "{own}");
         }
     }
 }

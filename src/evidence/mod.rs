@@ -31,6 +31,7 @@ pub(crate) mod proof;
 pub(crate) mod prover;
 pub(crate) mod publish;
 mod quorum;
+pub(crate) mod refusal;
 pub(crate) mod seal;
 pub(crate) mod sealed_days;
 pub(crate) mod sealed_lines;

@@ -122,6 +122,15 @@ impl VerifierKey {
         format!("{}+{}", self.name, hex(&self.id()))
     }
 
+    /// Returns its name and id as a part of the name of a file: names of keys can hold what those cannot.
+    pub(super) fn file_name(&self) -> String {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-+".contains(c);
+        let name = self.name_and_id();
+        let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
+        // The id at the end tells long names apart.
+        plain[plain.len().saturating_sub(100)..].to_owned()
+    }
+
     /// Returns the same key under another name.
     pub(super) fn named(&self, name: &str) -> Self {
         Self::new(name, self.kind, self.key)

@@ -4,7 +4,9 @@ use super::anchors::anchors_of;
 use super::announcement::announced;
 use super::checkpoint::Checkpoint;
 use super::folder::Folder;
+use super::note::VerifierKey;
 use super::policy::Policy;
+use super::refusal::Refusal;
 use crate::fs::FileError;
 
 /// How many entries there are, and how many of them wait. Nothing of it is verified.
@@ -14,24 +16,34 @@ pub(crate) struct Standing {
     pub(crate) entries: u64,
     /// Those behind the newest checkpoint, which wait for the key on another host.
     pub(crate) unsigned: u64,
-    /// Those behind the newest time stamp.
-    pub(crate) unstamped: u64,
-    /// Those behind the newest checkpoint that was sent to a topic.
-    pub(crate) unsent: u64,
+    /// Those behind the newest time stamp, if somebody is asked for one.
+    pub(crate) unstamped: Option<u64>,
+    /// Those behind the newest checkpoint that was sent to a topic, if any is.
+    pub(crate) unsent: Option<u64>,
     /// Of each witness with an address, by its name, those behind what it has cosigned last.
     pub(crate) uncosigned: Vec<(String, u64)>,
+    /// Those of these witnesses that refuse the log.
+    pub(crate) refused: Vec<Refusal>,
+}
+
+/// Who is asked about a log besides its key.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Others<'a> {
+    /// Whether a service is asked for time stamps.
+    pub(crate) timestamps: bool,
+    /// Who names the witnesses.
+    pub(crate) policy: Option<&'a Policy>,
+    /// The topic that checkpoints are sent to.
+    pub(crate) topic: Option<&'a str>,
 }
 
 impl Standing {
-    /// Reads how the log of a folder stands with the witnesses of a policy and a topic; `None` if there is no log.
+    /// Reads how the log of a folder stands with others; `None` if there is no log.
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(crate) fn read(
-        folder: &Folder,
-        policy: Option<&Policy>,
-        topic: Option<&str>,
-    ) -> Result<Option<Self>, FileError> {
+    pub(crate) fn read(folder: &Folder, others: Others<'_>) -> Result<Option<Self>, FileError> {
+        let Others { policy, topic, .. } = others;
         let Some(content) = folder.read()? else {
             return Ok(None);
         };
@@ -45,8 +57,9 @@ impl Standing {
             content.anchors.iter().flat_map(of_note).collect::<Vec<_>>()
         });
         let anchors = anchors.unwrap_or_default();
-        let uncosigned = policy.into_iter().flat_map(|policy| policy.quorum().addresses());
-        let uncosigned = uncosigned.map(|(key, _)| {
+        let asked = policy.into_iter().flat_map(|policy| policy.quorum().addresses());
+        let asked: Vec<_> = asked.map(|(key, _)| key).collect();
+        let uncosigned = asked.iter().map(|key| {
             let own = anchors.iter().filter(|anchor| anchor.key == key.to_string());
             let cosigned = own.map(|anchor| anchor.size).max().unwrap_or(0);
             (key.name().to_owned(), entries.saturating_sub(cosigned))
@@ -54,9 +67,15 @@ impl Standing {
         Ok(Some(Self {
             entries,
             unsigned: entries - signed,
-            unstamped: entries.saturating_sub(stamped),
-            unsent: entries.saturating_sub(sent.map_or(0, |sent| sent.size)),
+            unstamped: others.timestamps.then(|| entries.saturating_sub(stamped)),
+            unsent: topic.map(|_| entries.saturating_sub(sent.map_or(0, |sent| sent.size))),
             uncosigned: uncosigned.collect(),
+            refused: refused(folder, &asked)?,
         }))
     }
+}
+
+fn refused(folder: &Folder, witnesses: &[&VerifierKey]) -> Result<Vec<Refusal>, FileError> {
+    let read = witnesses.iter().map(|witness| Refusal::read(folder, witness));
+    read.filter_map(Result::transpose).collect()
 }

@@ -99,18 +99,9 @@ impl Submission {
         let anchors = folder.file(ANCHORS);
         make_folder(&anchors)?;
         let kept = format!("{}{line}", self.note);
-        replace(&anchors.join(self.file_name(witness)), MODE, kept.as_bytes())?;
+        let name = format!("{}.{}{COSIGNATURE}", self.checkpoint.size, witness.file_name());
+        replace(&anchors.join(name), MODE, kept.as_bytes())?;
         Ok(true)
-    }
-
-    /// Returns the name of the file for what a witness has said: names of keys can hold what names of files cannot.
-    fn file_name(&self, witness: &VerifierKey) -> String {
-        let is_plain = |c: char| c.is_ascii_alphanumeric() || ".-+".contains(c);
-        let name = witness.name_and_id();
-        let plain: String = name.chars().map(|c| if is_plain(c) { c } else { '_' }).collect();
-        // The id at the end tells long names apart.
-        let end = plain.len().saturating_sub(100);
-        format!("{}.{}{COSIGNATURE}", self.checkpoint.size, &plain[end..])
     }
 }
 

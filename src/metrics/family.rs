@@ -29,6 +29,9 @@ pub(super) enum Name {
     ForwardedRepaired,
     ForwarderLagRecords,
     ForwarderLagSeconds,
+    EvidenceWaiting,
+    EvidenceRefuses,
+    EvidenceSealed,
     LogDroppedLines,
 }
 
@@ -193,6 +196,21 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::ForwarderLagSeconds,
         "trailkeeper_forwarder_lag_seconds",
         "How long the oldest record that waits for a forwarder has waited.",
+    ),
+    gauge(
+        Name::EvidenceWaiting,
+        "trailkeeper_evidence_waiting_entries",
+        "Entries of the evidence that wait for a signature, a time stamp, a witness or Kafka, after the last seal.",
+    ),
+    gauge(
+        Name::EvidenceRefuses,
+        "trailkeeper_evidence_witness_refuses",
+        "Whether a witness has seen more of the evidence than is here, or another history: 1, or 0.",
+    ),
+    gauge(
+        Name::EvidenceSealed,
+        "trailkeeper_evidence_last_seal_success",
+        "Whether the last seal was whole: 1, or 0.",
     ),
     counter(
         Name::LogDroppedLines,

@@ -4,6 +4,7 @@
 //!
 //! Facts: <https://prometheus.io/docs/instrumenting/exposition_formats/> and `…/docs/practices/naming/`.
 
+mod evidence_figures;
 pub(crate) mod export;
 mod family;
 pub(crate) mod health;
@@ -18,6 +19,7 @@ use chrono::{DateTime, Utc};
 use crate::coverage::GapCounts;
 use crate::http::request_stats::{Answer, BOUNDS, RequestStats};
 use crate::run::summary::{StreamSummary, Times};
+pub(crate) use evidence_figures::{Awaited, EvidenceFigures};
 use family::{FAMILIES, Name};
 use text::Labels;
 
@@ -192,6 +194,36 @@ impl Metrics {
         self.set(Name::ForwarderLagSeconds, labels(), seconds);
     }
 
+    /// Sets how the evidence stands, of all logs that there are.
+    pub(crate) fn evidence(&mut self, logs: &[EvidenceFigures]) {
+        let organization = |log: &EvidenceFigures| match log.organization {
+            Some(name) => Labels::of("organization", name),
+            None => Labels::none(),
+        };
+        let known: Vec<String> = logs.iter().map(|log| organization(log).into()).collect();
+        self.samples.retain(|key, _| match key.name {
+            Name::EvidenceWaiting | Name::EvidenceRefuses => false,
+            Name::EvidenceSealed => known.contains(&key.labels),
+            _ => true,
+        });
+        for log in logs {
+            for (awaited, entries) in &log.waiting {
+                let mut labels = organization(log).and("awaits", awaited.text());
+                if let Awaited::Cosignature(witness) = awaited {
+                    labels = labels.and("witness", witness);
+                }
+                self.set(Name::EvidenceWaiting, labels, *entries as f64);
+            }
+            for (witness, refuses) in &log.refuses {
+                let labels = organization(log).and("witness", witness);
+                self.set(Name::EvidenceRefuses, labels, f64::from(u8::from(*refuses)));
+            }
+            if let Some(is_sealed) = log.is_sealed {
+                self.set(Name::EvidenceSealed, organization(log), f64::from(u8::from(is_sealed)));
+            }
+        }
+    }
+
     /// Adds lines missing in the log file of the program.
     pub(crate) fn log_dropped(&mut self, lines: u64) {
         self.add(Name::LogDroppedLines, Labels::none(), lines as f64);
@@ -205,7 +237,7 @@ impl Metrics {
         let is_wanted = |labels: &str| {
             only.is_none_or(|streams| {
                 let mut streams = streams.iter().map(|stream| Labels::of_stream(stream));
-                labels.is_empty() || streams.any(|stream| labels.starts_with(stream.as_str()))
+                !labels.starts_with("stream=") || streams.any(|stream| labels.starts_with(stream.as_str()))
             })
         };
         for (key, value) in text.lines().filter_map(text::read) {

@@ -11,7 +11,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::sampler::Sampler;
 use super::served_page::ServedPage;
-use super::{Arguments, exporter, stream_names};
+use super::{Arguments, exporter, show_evidence, stream_names};
 use crate::commands::error::CommandError;
 use crate::commands::session::Session;
 use crate::config::{StreamPlace, StreamSettings};
@@ -55,6 +55,7 @@ pub(super) async fn run(
     let health = watch::Sender::new(Health::new(stream_names(&session), options.interval));
     let places = watch::Sender::new(places(&session));
     let mut observer = Observer {
+        arguments,
         stdout: arguments.json.then(|| Outlet::new(io::stdout())),
         session,
         exporter,
@@ -109,6 +110,7 @@ enum PhaseEnd {
 
 /// Reports the runs of all streams.
 struct Observer<'a> {
+    arguments: &'a Arguments,
     session: Session<'a>,
     /// Where the summaries go with `--json`, as long as somebody reads them.
     stdout: Option<Outlet>,
@@ -148,6 +150,7 @@ impl Observer<'_> {
         let names = stream_names(&self.session);
         let metrics = Metrics::new(names.iter().copied());
         self.exporter.go_on_with(metrics, arguments.only(&names));
+        show_evidence(arguments, &self.session, &[], &mut self.exporter);
         self.states.retain(|name, _| names.contains(name));
         self.health.send_modify(|health| health.go_on_with(&names));
         self.places.send_replace(places(&self.session));
@@ -242,7 +245,8 @@ impl Observer<'_> {
             .is_none_or(|before| before + SEAL_PAUSE <= now || now < before)
         {
             // What is wrong is logged, and is no reason to end.
-            self.session.seal(now).await;
+            let sealed = self.session.seal(now).await;
+            show_evidence(self.arguments, &self.session, &sealed, &mut self.exporter);
             self.sealed_at = Some(now);
         }
     }

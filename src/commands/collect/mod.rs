@@ -192,12 +192,22 @@ impl Arguments {
 /// Creates the exporter of a session.
 fn exporter(arguments: &Arguments, session: &Session<'_>) -> Result<Exporter, MetricsFileError> {
     let names = stream_names(session);
-    Exporter::start(
+    let mut exporter = Exporter::start(
         Metrics::new(names.iter().copied()),
         arguments.metrics_file.clone(),
         arguments.only(&names),
         session.log.lost_lines(),
-    )
+    )?;
+    show_evidence(arguments, session, &[], &mut exporter);
+    Ok(exporter)
+}
+
+/// Exports how the evidence stands, with what came of sealing it, for each organization in turn.
+fn show_evidence(arguments: &Arguments, session: &Session<'_>, sealed: &[Exit], exporter: &mut Exporter) {
+    if arguments.has_metrics() {
+        let figures = session.evidence(sealed);
+        exporter.update(|metrics| metrics.evidence(&figures));
+    }
 }
 
 fn stream_names(session: &Session<'_>) -> Vec<&'static str> {

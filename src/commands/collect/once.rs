@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 
 use super::sampler::Sampler;
-use super::{Arguments, exporter};
+use super::{Arguments, exporter, show_evidence};
 use crate::commands::error::CommandError;
 use crate::commands::outcome::{exit_of, print_json, print_text};
 use crate::commands::session::Session;
@@ -30,7 +30,11 @@ pub(super) async fn run(
         ended: clock(),
     };
     if !run_options.dry_run {
-        summary = summary.at_least(session.seal(times.ended).await);
+        let sealed = session.seal(times.ended).await;
+        for exit in &sealed {
+            summary = summary.at_least(*exit);
+        }
+        show_evidence(arguments, session, &sealed, &mut exporter);
     }
     // The metrics count the lines that are missing in the log.
     let summary = summary.at_least(exit_of(session.log));

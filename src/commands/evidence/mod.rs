@@ -329,7 +329,7 @@ fn keygen(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
 
 async fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     let settings = settings(options)?;
-    sealing::ask(&settings).await?;
+    sealing::ask(&settings, now).await?;
     let (key, kept) = Keeper::new(&settings).rotate(now)?;
     show_key(options, &key, |key| {
         format!(
@@ -343,7 +343,7 @@ async fn rotate(options: &Options, now: DateTime<Utc>) -> Result<Exit, CommandEr
 
 async fn rotate_to_agent(options: &Options, fingerprint: &str, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     let settings = settings(options)?;
-    sealing::ask(&settings).await?;
+    sealing::ask(&settings, now).await?;
     let key = Keeper::new(&settings).rotate_to_agent(fingerprint, now)?;
     show_key(options, &key, |key| {
         format!(
@@ -442,7 +442,7 @@ async fn acknowledge(arguments: &AcknowledgeArguments, clock: fn() -> DateTime<U
     let selection = &arguments.selection;
     let archives = Archives::find(selection, clock)?;
     let settings = evidence_settings(&archives.env, &archives.streams)?;
-    sealing::ask(&settings).await?;
+    sealing::ask(&settings, clock()).await?;
     let keeper = Keeper::new(&settings);
     let file = keeper.acknowledge(&archives.streams, &arguments.file, &arguments.reason, clock())?;
     if selection.json {

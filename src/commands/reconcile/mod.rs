@@ -83,7 +83,9 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         summary = summary.strict();
     }
     if !arguments.dry_run {
-        summary = summary.at_least(session.seal(clock()).await);
+        for exit in session.seal(clock()).await {
+            summary = summary.at_least(exit);
+        }
     }
     let summary = summary.at_least(exit_of(log));
     let report = Report::of(&summary);

@@ -3,7 +3,7 @@
 //! `docs/json.md` has the form of `--json`.
 //!
 //! Exit codes, but for those of [`nagios`]: 0; 3 if an archive cannot be read, and with `--max-age` if a stream is late, its
-//! last run did not succeed, or day files have lost records; 1 if the settings are wrong.
+//! last run did not succeed, day files have lost records, or a witness refuses the evidence; 1 if the settings are wrong.
 //!
 //! Lines are counted once for each day file; the counts are stored beside it if the state folder is writable.
 
@@ -31,14 +31,14 @@ use tables::{Details, text};
 
 #[derive(Args, Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Arguments {
-    /// Exit with 3 if the last record is older than this (90s, 15m, 36h, 7d, 2w), or the last run failed
+    /// Exit with 3 if the last record is older than this (90s, 15m, 36h, 7d, 2w), the last run failed, or a witness refuses
     #[arg(long, allow_hyphen_values = true, value_name = "AGE")]
     pub(crate) max_age: Option<Age>,
 
     /// Print one line and exit as a monitoring plugin does: 0 OK, 1 WARNING, 2 CRITICAL, 3 UNKNOWN
     ///
     /// CRITICAL is a stream that is older than --max-age, whose last run failed, whose day files have lost records, or
-    /// whose archive cannot be read; WARNING anything else that is wrong; UNKNOWN wrong settings and wrong usage. Figures
+    /// whose archive cannot be read, and a witness that refuses the evidence; WARNING anything else that is wrong; UNKNOWN wrong settings and wrong usage. Figures
     /// stand behind a bar.
     #[arg(long, conflicts_with = "json")]
     pub(crate) nagios: bool,
@@ -71,11 +71,15 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let archives = Archives::find(selection, clock)?;
     let now = clock();
     let streams = read(&archives, arguments, now);
-    let exit = exit(arguments, &streams);
+    let evidence = EvidenceStatus::read(&archives.env);
+    let alarms: Vec<_> = evidence.iter().flat_map(EvidenceStatus::alarms).collect();
+    let exit = exit(arguments, &streams, &alarms);
     for stream in &streams {
         log_problems(selection.verbosity, stream.stream, stream.all_problems());
     }
-    let evidence = EvidenceStatus::read(&archives.env);
+    for alarm in alarms.iter().filter(|_| selection.verbosity.quiet) {
+        tracing::error!("{alarm}");
+    }
     if selection.json {
         let shown = Shown {
             streams: &streams,
@@ -94,8 +98,9 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     Ok(exit)
 }
 
-fn exit(arguments: &Arguments, streams: &[StreamStatus]) -> Exit {
-    let is_alarming = arguments.max_age.is_some() && streams.iter().any(StreamStatus::is_alarming);
+fn exit(arguments: &Arguments, streams: &[StreamStatus], alarms: &[String]) -> Exit {
+    let is_wrong = !alarms.is_empty() || streams.iter().any(StreamStatus::is_alarming);
+    let is_alarming = arguments.max_age.is_some() && is_wrong;
     if is_alarming || streams.iter().any(|stream| !stream.is_read) {
         Exit::StreamFailed
     } else {

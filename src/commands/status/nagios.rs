@@ -7,6 +7,7 @@ use std::fmt::{Display, Write};
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::evidence::EvidenceStatus;
 use super::stream_status::{State, StreamStatus};
 use super::{Arguments, read};
 use crate::commands::archives::Archives;
@@ -23,8 +24,8 @@ use crate::process::exit::PluginExit;
 /// Prints the line, and returns the exit code. What keeps it from knowing is unknown.
 pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> PluginExit {
     match all_streams(arguments, clock) {
-        Ok((streams, failed)) => {
-            let least = if failed.is_empty() {
+        Ok(Standing { streams, alarms }) => {
+            let least = if alarms.is_empty() {
                 PluginExit::Ok
             } else {
                 PluginExit::Critical
@@ -32,7 +33,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Plugin
             let exit = streams.iter().map(verdict).fold(least, PluginExit::max);
             // If only organizations as a whole are wrong, nothing is to be said of the streams.
             let of_streams = Some(text(&streams, exit)).filter(|text| !text.is_empty());
-            let said: Vec<_> = failed.into_iter().chain(of_streams).collect();
+            let said: Vec<_> = alarms.into_iter().chain(of_streams).collect();
             say(
                 exit,
                 &said.join("; "),
@@ -48,14 +49,18 @@ pub(crate) fn unknown(reason: impl Display) -> PluginExit {
     say(PluginExit::Unknown, &reason.to_string(), "")
 }
 
-/// Reads the streams; of several organizations those of all, and what is wrong with the ones whose settings are.
-fn all_streams(
-    arguments: &Arguments,
-    clock: fn() -> DateTime<Utc>,
-) -> Result<(Vec<StreamStatus>, Vec<String>), CommandError> {
+/// How everything stands.
+struct Standing {
+    streams: Vec<StreamStatus>,
+    /// What is critical beside the streams: organizations whose settings are wrong, and evidence that is refused.
+    alarms: Vec<String>,
+}
+
+/// Reads the streams and the evidence; of several organizations those of all, and what is wrong with the ones whose settings are.
+fn all_streams(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Standing, CommandError> {
     let settings = &arguments.selection.settings;
     let Some(folder) = check_dir(settings)? else {
-        return Ok((streams(arguments, clock)?, Vec::new()));
+        return standing(arguments, clock);
     };
     let organizations = Organizations::find(settings, &folder)?;
     let misnamed = organizations.misnamed.into_iter();
@@ -70,15 +75,21 @@ fn all_streams(
             failed.push(format!("{organization}: {problem}"));
             continue;
         }
-        match streams(&arguments, clock) {
-            Ok(streams) => all.extend(streams),
+        match standing(&arguments, clock) {
+            Ok(standing) => {
+                all.extend(standing.streams);
+                failed.extend(standing.alarms);
+            }
             Err(error) => failed.push(error.of(organization).to_string()),
         }
     }
-    Ok((all, failed))
+    Ok(Standing {
+        streams: all,
+        alarms: failed,
+    })
 }
 
-fn streams(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Vec<StreamStatus>, CommandError> {
+fn standing(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Standing, CommandError> {
     let verbosity = arguments.selection.verbosity;
     let selection = Selection {
         // Some monitoring systems take stderr for a part of the line.
@@ -88,7 +99,12 @@ fn streams(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<Vec<St
         },
         ..arguments.selection.clone()
     };
-    Ok(read(&Archives::find(&selection, clock)?, arguments, clock()))
+    let archives = Archives::find(&selection, clock)?;
+    let evidence = EvidenceStatus::read(&archives.env);
+    Ok(Standing {
+        streams: read(&archives, arguments, clock()),
+        alarms: evidence.iter().flat_map(EvidenceStatus::alarms).collect(),
+    })
 }
 
 /// Critical is what `status --max-age` exits with 3 for; all else that is wrong is a warning.

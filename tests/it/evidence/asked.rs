@@ -482,3 +482,103 @@ fn status_says_how_many_entries_wait_and_for_whom() {
     let text = catalog.run(&["status"]).stdout;
     assert!(!text.contains("evidence:"), "{text}");
 }
+
+/// The sample of a metric in the file, if it is there.
+fn sample(file: &Path, name: &str) -> Option<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix(name)?.strip_prefix(' '))?;
+    Some(line.to_owned())
+}
+
+#[test]
+fn a_witness_that_refuses_is_an_alarm_until_it_cosigns_again() {
+    let sandbox = daily(2);
+    let (catalog, witness, _policy) = witnessed(&sandbox);
+    let file = catalog.root().join("trailkeeper.prom");
+    let run = |code| {
+        let run = catalog.run(&["collect", "--metrics-file", file.to_str().unwrap()]);
+        assert_eq!(run.code, code, "{}{}", run.stdout, run.stderr);
+    };
+    let standing = || {
+        let run = catalog.run(&["status", "--json"]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        serde_json::from_str::<Value>(&run.stdout).unwrap()["evidence"].clone()
+    };
+    let refuses = format!("trailkeeper_evidence_witness_refuses{{witness=\"{NAME}\"}}");
+    let waits = format!("trailkeeper_evidence_waiting_entries{{awaits=\"cosignature\",witness=\"{NAME}\"}}");
+    let success = "trailkeeper_evidence_last_seal_success";
+    run(0);
+    assert_eq!(standing()["refused"].as_array().unwrap().len(), 0);
+    assert_eq!(catalog.run(&["status", "--nagios"]).code, 0);
+    assert_eq!(sample(&file, &refuses).as_deref(), Some("0"));
+    assert_eq!(sample(&file, &waits).as_deref(), Some("0"));
+    assert_eq!(sample(&file, success).as_deref(), Some("1"));
+    witness.whim(Whim::Answer(409, "999\n"));
+    run(3);
+    let refused = standing()["refused"].clone();
+    assert_eq!(refused[0]["witness"], NAME, "{refused}");
+    let since = refused[0]["since"].as_str().unwrap().to_owned();
+    let problem = refused[0]["problem"].as_str().unwrap();
+    assert!(
+        problem.starts_with("it has cosigned 999 entries, and the log has "),
+        "{problem}"
+    );
+    // One that is down afterwards takes nothing back.
+    witness.whim(Whim::Answer(503, ""));
+    run(0);
+    assert_eq!(standing()["refused"][0]["since"], since);
+    let said = format!("the witness {NAME} refuses the log since ");
+    let text = catalog.run(&["status"]).stdout;
+    assert!(text.contains(&format!("evidence: {said}")), "{text}");
+    let late = catalog.run(&["status", "--max-age", "30d", "-q"]);
+    assert!(
+        late.code == 3 && late.stderr.contains(&said),
+        "{} {}",
+        late.code,
+        late.stderr
+    );
+    let plugin = catalog.run(&["status", "--nagios"]);
+    assert!(
+        plugin.code == 2 && plugin.stdout.starts_with(&format!("CRITICAL: evidence: {said}")),
+        "{} {}",
+        plugin.code,
+        plugin.stdout
+    );
+    assert_eq!(sample(&file, &refuses).as_deref(), Some("1"));
+    witness.whim(Whim::None);
+    run(0);
+    assert_eq!(standing()["refused"].as_array().unwrap().len(), 0);
+    assert_eq!(catalog.run(&["status", "--nagios"]).code, 0);
+    assert_eq!(sample(&file, &refuses).as_deref(), Some("0"));
+    assert_eq!(sample(&file, success).as_deref(), Some("1"));
+}
+
+#[test]
+fn a_policy_of_witnesses_that_cannot_be_used_is_an_alarm() {
+    let sandbox = daily(2);
+    let (catalog, witness, policy) = witnessed(&sandbox);
+    let file = catalog.root().join("trailkeeper.prom");
+    let own = fs::read_to_string(folder(&catalog).join("policy.txt")).unwrap();
+    witness.policy(&catalog, "http://w1.example/");
+    let in_clear = fs::read_to_string(&policy).unwrap();
+    let unusable = [
+        ("lag\n".to_owned(), "it is not a line of a policy"),
+        (own, "names no witness with an address"),
+        (in_clear, "the address of witness.example/w1 must begin with `https://`"),
+    ];
+    for (text, problem) in unusable {
+        fs::write(&policy, text).unwrap();
+        let run = catalog.run(&["collect", "--metrics-file", file.to_str().unwrap()]);
+        assert!(
+            run.code == 3 && run.stderr.contains(problem),
+            "{problem}: {}",
+            run.stderr
+        );
+        let success = sample(&file, "trailkeeper_evidence_last_seal_success");
+        assert_eq!(success.as_deref(), Some("0"));
+        let plugin = catalog.run(&["status", "--nagios"]);
+        assert!(plugin.code == 2 && plugin.stdout.contains(problem), "{}", plugin.stdout);
+    }
+}
