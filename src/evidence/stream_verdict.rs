@@ -57,9 +57,31 @@ pub(crate) struct Mismatch {
     /// The lines that are concerned, from 1, and their bytes, from 0; as closely as the entries tell.
     pub(crate) lines: Option<(u64, u64)>,
     pub(crate) bytes: Option<(u64, u64)>,
+    /// Whether nothing of the file is there.
+    pub(crate) is_gone: bool,
+}
+
+/// The sealed day files of a stream of which nothing is there, and that have not expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GoneDays {
+    pub(crate) days: u64,
+    pub(crate) first: NaiveDate,
+    pub(crate) last: NaiveDate,
 }
 
 impl StreamVerdict {
+    /// Returns which days are gone; `None` if none is.
+    pub(crate) fn gone(&self) -> Option<GoneDays> {
+        let is_gone = |file: &&FileVerdict| file.problem.as_ref().is_some_and(|problem| problem.is_gone);
+        let mut dates: Vec<NaiveDate> = self.files.iter().filter(is_gone).filter_map(|file| file.date).collect();
+        dates.sort_unstable();
+        Some(GoneDays {
+            days: dates.len() as u64,
+            first: *dates.first()?,
+            last: *dates.last()?,
+        })
+    }
+
     /// Returns whether all of it is what was sealed.
     pub(crate) fn is_believed(&self, accept_broken: bool) -> bool {
         let is_whole = |file: &FileVerdict| file.problem.is_none() && (accept_broken || file.broken.is_empty());
@@ -81,7 +103,8 @@ impl StreamVerdict {
             problem.chain(broken).map(|problem| format!("{name}: {}: {problem}", file.file))
         });
         let own = self.problems.iter().map(|problem| format!("{name}: {problem}"));
-        own.chain(of_files).collect()
+        let gone = self.gone().map(|gone| format!("{name}: {gone}"));
+        own.chain(gone).chain(of_files).collect()
     }
 }
 
@@ -266,6 +289,7 @@ fn compare(hashed: &Hashed, history: &History) -> Option<Mismatch> {
                 what,
                 lines: Some((whole.0 + 1, lines)),
                 bytes: Some((whole.1, bytes)),
+                is_gone: hashed.tree.size() == 0,
             });
         }
         whole = (lines, bytes);
@@ -290,6 +314,7 @@ fn behind(verdict: &FileVerdict, hashed: &Hashed, closed_to: Option<NaiveDate>) 
         what: what.to_owned(),
         lines: Some((lines + 1, hashed.tree.size().max(lines + 1))),
         bytes: Some((bytes, hashed.bytes + hashed.torn)),
+        is_gone: false,
     })
 }
 
@@ -324,6 +349,21 @@ impl Mismatch {
             what,
             lines: None,
             bytes: None,
+            is_gone: false,
+        }
+    }
+}
+
+/// As a sentence.
+impl std::fmt::Display for GoneDays {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { days, first, last } = self;
+        match days {
+            1 => write!(f, "1 sealed day is gone: {first}"),
+            _ => write!(
+                f,
+                "{days} sealed days are gone, the first of {first}, the last of {last}"
+            ),
         }
     }
 }

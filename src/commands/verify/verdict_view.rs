@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::NaiveDate;
 use serde::Serialize;
 
 use super::basis::Basis;
 use crate::evidence::anchors::Anchor;
 use crate::evidence::announcement::{Announced, Place};
 use crate::evidence::folder::Timestamp;
-use crate::evidence::stream_verdict::{FileVerdict, StreamVerdict};
+use crate::evidence::stream_verdict::{FileVerdict, GoneDays, StreamVerdict};
 use crate::evidence::verify::Verdict;
 use crate::output::logging::Verbosity;
 use crate::output::printable::printable;
@@ -67,7 +68,15 @@ struct ShownStream<'a> {
     stream: &'a str,
     sealed_at: Option<String>,
     problems: &'a [String],
+    gone: Option<ShownGone>,
     files: Vec<ShownFile<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ShownGone {
+    days: u64,
+    first: NaiveDate,
+    last: NaiveDate,
 }
 
 #[derive(Debug, Serialize)]
@@ -158,6 +167,9 @@ fn shown_stream(stream: &StreamVerdict) -> ShownStream<'_> {
         stream: &stream.stream,
         sealed_at: stream.sealed_at.map(rfc3339),
         problems: &stream.problems,
+        gone: stream
+            .gone()
+            .map(|GoneDays { days, first, last }| ShownGone { days, first, last }),
         files: stream.files.iter().map(shown_file).collect(),
     }
 }
@@ -255,6 +267,7 @@ fn details(stream: &StreamVerdict, all: bool) -> String {
         .iter()
         .map(|problem| format!("{name}: {problem}\n"))
         .collect();
+    lines.extend(stream.gone().map(|gone| format!("{name}: {gone}\n")));
     for file in &stream.files {
         let shown = printable(&file.file);
         lines.extend(

@@ -45,6 +45,7 @@ fn a_day_file_that_was_changed_cut_lengthened_deleted_or_swapped_is_named_with_l
     let (one, other) = (path(&catalog, Api::Tfc, 3), path(&catalog, Api::Tfc, 4));
     let whole = fs::read_to_string(&one).unwrap();
     let another = fs::read_to_string(&other).unwrap();
+    let newer = fs::read_to_string(path(&catalog, Api::Tfc, 1)).unwrap();
     let lines: Vec<_> = whole.split_inclusive('\n').collect();
     let table = [
         (whole.replace("3-1", "3-9"), "it is not what was sealed at"),
@@ -82,8 +83,30 @@ fn a_day_file_that_was_changed_cut_lengthened_deleted_or_swapped_is_named_with_l
     }
     fs::remove_file(&one).unwrap();
     refused(&catalog, &policy, &[], "the file is gone, or empty");
+    let shown = catalog.run(&["verify", "--evidence"]).stdout;
+    let date = |days: i64| at(days * DAY + newest()).date_naive();
+    assert!(
+        shown.contains(&format!("tfc: 1 sealed day is gone: {}\n", date(3))),
+        "{shown}"
+    );
+    fs::remove_file(&other).unwrap();
+    fs::remove_file(path(&catalog, Api::Tfc, 1)).unwrap();
+    let gone = &verify(&catalog, 3, &[])["streams"][0]["gone"];
+    assert_eq!(
+        (&gone["days"], &gone["first"], &gone["last"]),
+        (&3.into(), &date(4).to_string().into(), &date(1).to_string().into())
+    );
+    let shown = catalog.run(&["verify", "--evidence", "-q"]).stderr;
+    let said = format!(
+        "tfc: 3 sealed days are gone, the first of {}, the last of {}",
+        date(4),
+        date(1)
+    );
+    assert!(shown.contains(&said), "{shown}");
+    fs::write(&other, &another).unwrap();
+    fs::write(path(&catalog, Api::Tfc, 1), &newer).unwrap();
     fs::write(&one, &whole).unwrap();
-    verify(&catalog, 0, &[]);
+    assert!(verify(&catalog, 0, &[])["streams"][0]["gone"].is_null());
 }
 
 #[test]
