@@ -241,8 +241,11 @@ impl From<KeeperError> for CommandError {
 impl From<AskError> for CommandError {
     fn from(error: AskError) -> Self {
         let kind = match &error {
-            AskError::OtherHistory { .. } => ErrorKind::Refused,
+            AskError::OtherHistory { .. } | AskError::Refuses { .. } | AskError::NoCosignature { .. } => {
+                ErrorKind::Refused
+            }
             AskError::Policy(_) => ErrorKind::Failed,
+            AskError::Address(_) => ErrorKind::Usage,
         };
         Self::new(kind, error, Place::Stderr)
     }

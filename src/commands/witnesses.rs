@@ -11,13 +11,14 @@ use url::Url;
 use crate::config::{EVIDENCE_WITNESS_POLICY, EvidenceSettings, WitnessSettings};
 use crate::env::{Row, endpoint, is_loopback};
 use crate::evidence::folder::Folder;
+use crate::evidence::last_checkpoint::Signed;
 use crate::evidence::note::VerifierKey;
 use crate::evidence::policy::Policy;
 use crate::evidence::refusal::Refusal;
 use crate::evidence::submission::{Submission, cosigned_size};
 use crate::fs::read_to_string;
 use crate::http::retry::AttemptError;
-use crate::http::{Http, Post};
+use crate::http::{Http, Post, Proxies};
 
 /// How long a witness may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -53,7 +54,7 @@ impl Silent {
     }
 }
 
-/// Why nothing is sealed.
+/// Why nothing is sealed, or cosigned.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
     #[error("{name} cannot be used: {0}", name = EVIDENCE_WITNESS_POLICY.name())]
@@ -63,6 +64,14 @@ pub(super) enum AskError {
          the folder of the evidence from its newest copy"
     )]
     OtherHistory { witness: String, problem: String },
+    #[error("--url {0}")]
+    Address(String),
+    #[error("{witness} gives no cosignature: {problem}")]
+    NoCosignature { witness: String, problem: String },
+    #[error(
+        "{witness} has seen another history: {problem}; if this is an old copy, take a newer one, and else ask the owner of the log"
+    )]
+    Refuses { witness: String, problem: String },
 }
 
 /// What came of asking a witness.
@@ -202,59 +211,127 @@ impl Answer {
 }
 
 impl Witness {
-    /// Asks for a cosignature of the newest checkpoint, from where the witness is.
+    /// Asks for a cosignature of the newest checkpoint, and keeps it.
     async fn cosign(&self, folder: &Folder, http: &Http, even_if_cosigned: bool) -> Answer {
         let mut submission = match Submission::newest(folder) {
             Ok(Some(submission)) => submission,
             Ok(None) => return Answer::Nothing,
             Err(error) => return Answer::Silent(error.to_string()),
         };
-        let mut old = submission.cosigned_by(&self.key);
-        if old == submission.size() && !even_if_cosigned {
+        let known = submission.cosigned_by(&self.key);
+        if known == submission.size() && !even_if_cosigned {
             return Answer::Nothing;
         }
-        for _ in 0..TRIES {
-            if old > submission.size() {
-                // Another run may have sealed meanwhile.
-                match Submission::newest(folder) {
-                    Ok(Some(newer)) if newer.size() >= old => submission = newer,
-                    _ => return ahead(old, submission.size()),
-                }
-            }
-            match self.post(http, submission.request(old)).await {
-                Err(AttemptError::Status { status: 409, body, .. }) => match cosigned_size(&body) {
-                    Some(size) if size != old => old = size,
-                    _ => return Answer::Silent("status 409, without the size that it has cosigned last".to_owned()),
-                },
-                Err(error) => return refused(&error, old),
-                Ok(text) => {
-                    return match submission.keep(folder, &self.key, &text) {
-                        Ok(is_new) => Answer::Cosigned {
-                            size: submission.size(),
-                            is_new,
-                        },
-                        Err(error) => Answer::Silent(error.to_string()),
-                    };
-                }
-            }
-        }
-        if old > submission.size() {
-            return ahead(old, submission.size());
-        }
-        Answer::Silent("it names another size each time".to_owned())
-    }
-
-    async fn post(&self, http: &Http, request: String) -> Result<String, AttemptError> {
-        let post = Post {
-            url: self.url.clone(),
-            content_type: "text/plain; charset=utf-8",
-            authorization: None,
-            channel: None,
-            body: request.into_bytes(),
+        // Another run may have sealed meanwhile.
+        let newest = || Submission::newest(folder).ok().flatten();
+        let text = match asked(&self.url, http, &mut submission, (known, newest)).await {
+            Ok(text) => text,
+            Err(answer) => return answer,
         };
-        let receipt = http.post(post).await?;
-        Ok(String::from_utf8_lossy(&receipt.body).into_owned())
+        match submission.keep(folder, &self.key, &text) {
+            Ok(is_new) => Answer::Cosigned {
+                size: submission.size(),
+                is_new,
+            },
+            Err(error) => Answer::Silent(error.to_string()),
+        }
     }
+}
+
+/// Asks one witness by hand, at its address, for a cosignature of a log of which a copy is here.
+///
+/// # Errors
+/// If it has seen another history, or gives none by a key of the policy.
+pub(super) async fn cosigned_at(
+    address: &str,
+    mut submission: Submission,
+    policy: &Policy,
+    proxies: &Proxies,
+) -> Result<Signed, AskError> {
+    let silent = |problem: String| AskError::NoCosignature {
+        witness: address.to_owned(),
+        problem,
+    };
+    let url = add_checkpoint(address).map_err(|problem| AskError::Address(problem.to_owned()))?;
+    let http = Http::to([&url], proxies).map_err(|error| AskError::Address(error.to_string()))?;
+    let witnesses = || policy.quorum().witnesses();
+    let known = witnesses().map(|witness| submission.cosigned_by(witness)).max();
+    let http = http.with_timeout(TIMEOUT);
+    match asked(&url, &http, &mut submission, (known.unwrap_or(0), || None)).await {
+        Ok(text) => submission
+            .cosigned(witnesses(), &text)
+            .ok_or_else(|| silent("the answer has none by a witness of the policy".to_owned())),
+        Err(Answer::OtherHistory(problem)) => Err(AskError::Refuses {
+            witness: address.to_owned(),
+            problem,
+        }),
+        Err(Answer::Silent(problem)) => Err(silent(problem)),
+        Err(Answer::Nothing | Answer::Cosigned { .. }) => Err(silent("it says nothing".to_owned())),
+    }
+}
+
+/// Asks for a cosignature of a checkpoint, or of a newer one if the witness has seen more, from where the witness is: first from what it
+/// has cosigned last, as far as that is known. Returns what it answers.
+async fn asked(
+    url: &Url,
+    http: &Http,
+    submission: &mut Submission,
+    (known, newest): (u64, impl Fn() -> Option<Submission>),
+) -> Result<String, Answer> {
+    let mut old = known;
+    for _ in 0..TRIES {
+        if old > submission.size() {
+            match newest() {
+                Some(newer) if newer.size() >= old => *submission = newer,
+                _ => return Err(ahead(old, submission.size())),
+            }
+        }
+        let error = match post(url, http, submission.request(old)).await {
+            Ok(text) => return Ok(text),
+            Err(error) => error,
+        };
+        let AttemptError::Status { status: 409, body, .. } = &error else {
+            return Err(refused(&error, old));
+        };
+        match cosigned_size(body) {
+            None => {
+                let problem =
+                    "status 409, without the size that it has cosigned last: is this the address of a witness?";
+                return Err(Answer::Silent(problem.to_owned()));
+            }
+            Some(size) if size == old => {
+                let problem =
+                    format!("status 409, although it was asked from the {old} entries that it says it has cosigned");
+                return Err(Answer::Silent(problem));
+            }
+            Some(size) => {
+                if size < known {
+                    tracing::warn!(
+                        "the witness at {} has cosigned {known} entries, and says that it was {size}: it has lost what it knew, and would \
+                         cosign another history; tell its owner",
+                        url.host_str().unwrap_or_default()
+                    );
+                }
+                old = size;
+            }
+        }
+    }
+    if old > submission.size() {
+        return Err(ahead(old, submission.size()));
+    }
+    Err(Answer::Silent("it names another size each time".to_owned()))
+}
+
+async fn post(url: &Url, http: &Http, request: String) -> Result<String, AttemptError> {
+    let post = Post {
+        url: url.clone(),
+        content_type: "text/plain; charset=utf-8",
+        authorization: None,
+        channel: None,
+        body: request.into_bytes(),
+    };
+    let receipt = http.post(post).await?;
+    Ok(String::from_utf8_lossy(&receipt.body).into_owned())
 }
 
 fn ahead(cosigned: u64, size: u64) -> Answer {

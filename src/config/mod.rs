@@ -42,6 +42,7 @@ pub(crate) use object_storage::ObjectStorageSettings;
 pub(crate) use own::owned;
 pub use place::StreamPlace;
 pub(crate) use place::{LOG_CATALOG_LOCATION, LOG_FILE_BASE_NAME};
+pub(crate) use proxies::read as read_proxies;
 pub(crate) use stdout::StdoutSettings;
 pub(crate) use stream::StreamSettings;
 pub(crate) use upkeep::{EXPIRE_AFTER_DAYS, UpkeepSettings, expire_after};

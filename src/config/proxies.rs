@@ -70,7 +70,7 @@ fn proxy(text: &str) -> Result<ProxyAddress, InvalidValue> {
 }
 
 /// Reads the proxies. One that cannot be used is an error: without it requests would go out directly.
-pub(super) fn read(env: &Env, errors: &mut ConfigErrors) -> Proxies {
+pub(crate) fn read(env: &Env, errors: &mut ConfigErrors) -> Proxies {
     let except = first(&[NO_PROXY, NO_PROXY.named("no_proxy")], env, errors);
     let mut proxy = |rows: &[Setting<ProxyAddress>]| {
         let (variable, address) = first(rows, env, errors)?;

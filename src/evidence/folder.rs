@@ -162,7 +162,7 @@ impl Folder {
     }
 
     /// Reads what witnesses have said.
-    fn anchors(&self) -> Result<Vec<(String, String)>, FileError> {
+    pub(super) fn anchors(&self) -> Result<Vec<(String, String)>, FileError> {
         let folder = self.file(ANCHORS);
         let names = match list(&folder) {
             Err(error) if error.is_missing() => return Ok(Vec::new()),

@@ -3,9 +3,12 @@
 
 use std::path::Path;
 
+use super::checkpoint::Checkpoint;
 use super::folder::{CHECKPOINT, ENTRIES, Folder, read_bytes, read_text};
+use super::last_checkpoint::WitnessError;
+use super::policy::Policy;
 use super::tiles::leaf_tiles;
-use super::tree::{Hash, leaf};
+use super::tree::{Hash, leaf, root};
 use crate::fs::FileError;
 
 /// A log as somebody else sees it.
@@ -21,7 +24,7 @@ impl LogCopy {
     ///
     /// # Errors
     /// If it cannot be read.
-    pub(super) fn read(folder: &Path) -> Result<Option<Self>, FileError> {
+    fn read(folder: &Path) -> Result<Option<Self>, FileError> {
         let checkpoint = read_text(&folder.join(CHECKPOINT))?;
         Ok(checkpoint.map(|checkpoint| Self {
             checkpoint,
@@ -29,11 +32,25 @@ impl LogCopy {
         }))
     }
 
+    /// Reads the newest checkpoint that a key of the policy has signed, and the leaves of its entries.
+    ///
+    /// # Errors
+    /// If there is none, or the entries are others.
+    pub(super) fn believed(folder: &Path, policy: &Policy) -> Result<(Self, Checkpoint, Vec<Hash>), WitnessError> {
+        let shown = || folder.display().to_string();
+        let copy = Self::read(folder)?.ok_or_else(|| WitnessError::NoLog(shown()))?;
+        let (checkpoint, _) = Checkpoint::verify(&copy.checkpoint, policy.logs())?;
+        let leaves = copy.leaves(checkpoint.size)?;
+        let leaves = leaves.filter(|leaves| root(leaves) == checkpoint.root);
+        let leaves = leaves.ok_or_else(|| WitnessError::NotAsSigned(shown()))?;
+        Ok((copy, checkpoint, leaves))
+    }
+
     /// Reads the first leaves, so many; `None` if there are fewer.
     ///
     /// # Errors
     /// If they cannot be read.
-    pub(super) fn leaves(&self, size: u64) -> Result<Option<Vec<Hash>>, FileError> {
+    fn leaves(&self, size: u64) -> Result<Option<Vec<Hash>>, FileError> {
         let leaves = if self.folder.join(ENTRIES).symlink_metadata().is_ok() {
             let content = Folder::new(&self.folder).read()?;
             content.map(|content| content.lines(size).map(leaf).collect())

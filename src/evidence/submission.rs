@@ -1,13 +1,18 @@
 //! What a witness is asked by way of HTTP (C2SP `tlog-witness`): to cosign the newest checkpoint, with the proof that the log has grown
 //! out of the one that it cosigned last. Its answer is kept beside what other witnesses have said.
 
+use std::path::Path;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::checkpoint::Checkpoint;
 use super::consistency::prove;
 use super::folder::{ANCHORS, COSIGNATURE, Folder};
+use super::last_checkpoint::{Signed, WitnessError};
+use super::log_copy::LogCopy;
 use super::note::{Note, VerifierKey};
+use super::policy::Policy;
 use super::tree::{Hash, leaf, root};
 use crate::fs::{FileError, make_folder, replace};
 
@@ -61,6 +66,35 @@ impl Submission {
         }))
     }
 
+    /// Reads the newest checkpoint of a copy of a log, or of what was published of one, which a key of the policy has signed.
+    ///
+    /// # Errors
+    /// If there is none, or the entries are others.
+    pub(crate) fn of_copy(log: &Path, policy: &Policy) -> Result<Self, WitnessError> {
+        let (copy, checkpoint, leaves) = LogCopy::believed(log, policy)?;
+        let anchors = Folder::new(log).anchors()?;
+        let notes = anchors.iter().filter_map(|(_, text)| Note::parse(text).ok());
+        Ok(Self {
+            known: notes.collect(),
+            note: copy.checkpoint,
+            checkpoint,
+            leaves,
+        })
+    }
+
+    /// Returns the checkpoint with the cosignature in the answer of one of these witnesses; `None` if it has none by their keys.
+    pub(crate) fn cosigned<'a>(
+        self,
+        mut witnesses: impl Iterator<Item = &'a VerifierKey>,
+        answer: &str,
+    ) -> Option<Signed> {
+        let line = witnesses.find_map(|witness| self.cosignature(witness, answer).ok())?;
+        Some(Signed {
+            note: format!("{}{line}", self.note),
+            checkpoint: self.checkpoint,
+        })
+    }
+
     /// Returns how many entries the checkpoint has.
     pub(crate) fn size(&self) -> u64 {
         self.checkpoint.size
@@ -84,15 +118,12 @@ impl Submission {
         format!("old {old}\n{proof}\n{}", self.note)
     }
 
-    /// Keeps the cosignature in the answer of a witness, unless there is one of this checkpoint already; signatures by other keys are
-    /// ignored. Returns whether it is new.
+    /// Keeps the cosignature in the answer of a witness, unless there is one of this checkpoint already. Returns whether it is new.
     ///
     /// # Errors
     /// If there is none by its key, or it cannot be written.
     pub(crate) fn keep(&self, folder: &Folder, witness: &VerifierKey, answer: &str) -> Result<bool, SubmissionError> {
-        let no_cosignature = || SubmissionError::NoCosignature(witness.name().to_owned());
-        let whole = Note::parse(&format!("{}{answer}", self.note)).map_err(|_| no_cosignature())?;
-        let line = whole.cosignature_line(witness).ok_or_else(no_cosignature)?;
+        let line = self.cosignature(witness, answer)?;
         if self.cosigned_by(witness) >= self.checkpoint.size {
             return Ok(false);
         }
@@ -102,6 +133,13 @@ impl Submission {
         let name = format!("{}.{}{COSIGNATURE}", self.checkpoint.size, witness.file_name());
         replace(&anchors.join(name), MODE, kept.as_bytes())?;
         Ok(true)
+    }
+
+    /// Returns the line with the cosignature of a witness in its answer; signatures by other keys are ignored.
+    fn cosignature(&self, witness: &VerifierKey, answer: &str) -> Result<String, SubmissionError> {
+        let whole = Note::parse(&format!("{}{answer}", self.note)).ok();
+        let line = whole.and_then(|whole| whole.cosignature_line(witness));
+        line.ok_or_else(|| SubmissionError::NoCosignature(witness.name().to_owned()))
     }
 }
 

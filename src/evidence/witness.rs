@@ -5,7 +5,7 @@ use std::path::Path;
 
 use chrono::{DateTime, Utc};
 
-use super::checkpoint::{Checkpoint, CheckpointError};
+use super::checkpoint::CheckpointError;
 pub(crate) use super::last_checkpoint::WitnessError;
 use super::last_checkpoint::{LastCheckpoint, Signed};
 use super::log_copy::LogCopy;
@@ -26,12 +26,7 @@ pub(crate) fn cosign(
     (state, is_first): (&Path, bool),
     now: DateTime<Utc>,
 ) -> Result<Signed, WitnessError> {
-    let shown = || log.display().to_string();
-    let copy = LogCopy::read(log)?.ok_or_else(|| WitnessError::NoLog(shown()))?;
-    let (checkpoint, _) = Checkpoint::verify(&copy.checkpoint, policy.logs())?;
-    let leaves = copy.leaves(checkpoint.size)?;
-    let leaves = leaves.filter(|leaves| root(leaves) == checkpoint.root);
-    let leaves = leaves.ok_or_else(|| WitnessError::NotAsSigned(shown()))?;
+    let (copy, checkpoint, leaves) = LogCopy::believed(log, policy)?;
     let last = LastCheckpoint::open(state, is_first, now)?;
     last.check(&checkpoint, |last| root(&leaves[..last.size as usize]) == last.root)?;
     let text = Note::parse(&copy.checkpoint).map_err(CheckpointError::from)?.text;

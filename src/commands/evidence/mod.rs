@@ -19,7 +19,9 @@ use super::error::CommandError;
 use super::outcome::{print_json, print_text};
 use super::seal::evidence_settings;
 use super::sealing;
+use super::witnesses::cosigned_at;
 use crate::config::{self, EvidenceSettings, KeySource};
+use crate::env::ConfigErrors;
 use crate::evidence::folder::Folder;
 use crate::evidence::keeper::Keeper;
 use crate::evidence::last_checkpoint::Signed;
@@ -27,6 +29,7 @@ use crate::evidence::note::{VerifierKey, is_name};
 use crate::evidence::policy::Policy;
 use crate::evidence::publish::publish;
 use crate::evidence::signer::Signer;
+use crate::evidence::submission::Submission;
 use crate::evidence::witness::cosign;
 use crate::fs::{read_to_string, replace_own};
 use crate::output::logging::Verbosity;
@@ -57,6 +60,7 @@ Examples:
   trailkeeper evidence accept checkpoint.signed
   trailkeeper evidence keygen --witness --name w1.example --out witness.key
   trailkeeper evidence cosign --log published --policy log.policy --key witness.key --state witness --first
+  trailkeeper evidence cosign --log published --policy auditor.policy --url https://w1.example/ --out cosigned
 
 EVIDENCE_FOLDER, EVIDENCE_ORIGIN and EVIDENCE_KEY_FILE say where the log is, what it is called, and which key signs it.
 EVIDENCE_PUBLIC_KEY in place of the last one says that the key is on another host.";
@@ -77,7 +81,7 @@ enum Action {
     Accept(signing::AcceptArguments),
     /// Write the log as static files for others to fetch: tiles, entries, and the checkpoint (C2SP tlog-tiles)
     Publish(PublishArguments),
-    /// Sign, as a witness, the newest checkpoint of a log that has grown out of what was signed before
+    /// Sign, as a witness, the newest checkpoint of a log that has grown out of what was signed before; or ask one at its address
     Cosign(CosignArguments),
     /// Begin another log in place of one that is lost, under a name with the next number; verifiers show it for ever
     Restart(RestartArguments),
@@ -159,16 +163,20 @@ struct CosignArguments {
     policy: PathBuf,
 
     /// The key of the witness, which `evidence keygen --witness` has made
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "url")]
+    key: Option<PathBuf>,
 
     /// The folder in which the witness keeps what it signed last, of this log alone
-    #[arg(long, value_name = "DIR")]
-    state: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "url")]
+    state: Option<PathBuf>,
 
     /// Sign the first checkpoint, with which nothing can be compared
     #[arg(long)]
     first: bool,
+
+    /// Ask the witness at this address to sign (C2SP tlog-witness), whose public key is in the policy, instead of signing here
+    #[arg(long, value_name = "URL", conflicts_with_all = ["key", "state", "first"])]
+    url: Option<String>,
 
     /// Write the cosigned checkpoint to this file, replacing an older one, instead of standard output
     #[arg(long, value_name = "FILE")]
@@ -268,7 +276,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
             None => rotate(&arguments.options, clock()).await,
         },
         Action::Publish(arguments) => publish_to(arguments),
-        Action::Cosign(arguments) => cosign_log(arguments, clock()),
+        Action::Cosign(arguments) => cosign_log(arguments, clock()).await,
         Action::Request(arguments) => signing::request(arguments),
         Action::Sign(arguments) => signing::sign_request(arguments, clock()),
         Action::Accept(arguments) => signing::accept(arguments, clock()),
@@ -355,22 +363,40 @@ async fn rotate_to_agent(options: &Options, fingerprint: &str, now: DateTime<Utc
     })
 }
 
-/// Signs as a witness.
-fn cosign_log(arguments: &CosignArguments, now: DateTime<Utc>) -> Result<Exit, CommandError> {
+/// Signs as a witness, or asks one.
+async fn cosign_log(arguments: &CosignArguments, now: DateTime<Utc>) -> Result<Exit, CommandError> {
     let CosignArguments {
         log,
         policy,
         key,
         state,
         first,
+        url,
         ..
     } = arguments;
     let rules = read_to_string(policy)?;
     let policy = Policy::parse(&rules);
     let policy = policy.map_err(|error| CommandError::setup(format!("the policy cannot be used: {error}")))?;
-    let signer = Signer::read_cosigner(key).map_err(CommandError::setup)?;
-    let signed = cosign(log, &policy, &signer, (state, *first), now)?;
+    let signed = match (url, key, state) {
+        (Some(url), ..) => asked_at(url, log, &policy).await?,
+        (None, Some(key), Some(state)) => {
+            let signer = Signer::read_cosigner(key).map_err(CommandError::setup)?;
+            cosign(log, &policy, &signer, (state, *first), now)?
+        }
+        (None, ..) => return Err(CommandError::usage("name --key and --state, or --url")),
+    };
     give_away(&signed, arguments.out.as_deref())
+}
+
+/// Asks a witness at its address to cosign the newest checkpoint of a copy.
+async fn asked_at(address: &str, log: &Path, policy: &Policy) -> Result<Signed, CommandError> {
+    let mut errors = ConfigErrors::default();
+    let proxies = config::read_proxies(&SettingsArguments::default().load(), &mut errors);
+    if !errors.is_empty() {
+        return Err(errors.into());
+    }
+    let submission = Submission::of_copy(log, policy)?;
+    Ok(cosigned_at(address, submission, policy, &proxies).await?)
 }
 
 /// Writes a signed checkpoint to a file, in place of an older one of its log, or to standard output.

@@ -285,7 +285,10 @@ fn a_witness_that_gives_no_cosignature_is_a_warning_and_is_made_up_for() {
         ),
         (Whim::Answer(422, ""), "status 422"),
         (Whim::Answer(409, "<html>"), "status 409, without the size"),
-        (Whim::Answer(409, "0\n"), "status 409, without the size"),
+        (
+            Whim::Answer(409, "0\n"),
+            "status 409, although it was asked from the 0 entries",
+        ),
         (Whim::Answer(200, "<html>hello</html>"), "has no cosignature"),
         (Whim::Answer(200, ""), "has no cosignature"),
         (Whim::Strangers, "has no cosignature"),
@@ -581,4 +584,85 @@ fn a_policy_of_witnesses_that_cannot_be_used_is_an_alarm() {
         let plugin = catalog.run(&["status", "--nagios"]);
         assert!(plugin.code == 2 && plugin.stdout.contains(problem), "{}", plugin.stdout);
     }
+}
+
+#[test]
+fn a_witness_is_asked_by_hand_by_who_has_only_what_was_published() {
+    let sandbox = daily(3);
+    let (mut catalog, witness, policy) = witnessed(&sandbox);
+    catalog.unset("EVIDENCE_WITNESS_POLICY");
+    catalog.set("SEAL_EVERY_MINUTES", "0");
+    collect(&catalog, 0);
+    let published = catalog.root().join("published");
+    let publish = || {
+        let run = catalog.run(&["evidence", "publish", "--to", published.to_str().unwrap()]);
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    };
+    publish();
+    let desk = Catalog::bare();
+    let cosign = |log: &Path, url: &str| {
+        let log = log.to_str().unwrap();
+        desk.run(&["evidence", "cosign", "--log", log, "--policy", &policy, "--url", url])
+    };
+    let run = cosign(&published, &witness.address);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    assert_eq!((witness.last(), witness.requests().len()), (size(&catalog), 1));
+    // What it gives counts for whoever verifies.
+    let kept = catalog.root().join("w1.cosig");
+    fs::write(&kept, &run.stdout).unwrap();
+    let kept = kept.to_str().unwrap();
+    let verdict = verify(&catalog, 0, &["--policy", &policy, "--checkpoint", kept]);
+    assert_eq!(verdict["anchored_size"], size(&catalog), "{verdict}");
+    // It is asked from where it is, although nothing of that is known here.
+    let before = size(&catalog);
+    let older = catalog.root().join("older");
+    fs::rename(&published, &older).unwrap();
+    grow(&sandbox, "a");
+    collect(&catalog, 0);
+    publish();
+    let run = cosign(&published, &witness.address);
+    assert_eq!((run.code, witness.last()), (0, size(&catalog)), "{}", run.stderr);
+    let expected = [("old 0".to_owned(), 409), (format!("old {before}"), 200)];
+    assert_eq!(witness.requests(), expected);
+    let refusals = [
+        (&older, Whim::None, "has seen another history: it has cosigned"),
+        (&published, Whim::Strangers, "has none by a witness of the policy"),
+        (&published, Whim::Answer(503, ""), "gives no cosignature: "),
+        (
+            &published,
+            Whim::Answer(409, "<html>"),
+            "is this the address of a witness?",
+        ),
+    ];
+    for (log, whim, problem) in refusals {
+        witness.whim(whim);
+        let run = cosign(log, &witness.address);
+        assert!(
+            run.code == 3 && run.stderr.contains(problem),
+            "{} {}",
+            run.code,
+            run.stderr
+        );
+        assert_eq!(run.stdout, "");
+    }
+    let run = cosign(&published, "http://w1.example/");
+    assert!(
+        run.code == 2 && run.stderr.contains("--url must begin with"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+}
+
+#[test]
+fn a_witness_that_has_lost_what_it_knew_is_told() {
+    let sandbox = daily(2);
+    let (mut catalog, witness, _policy) = witnessed(&sandbox);
+    catalog.set("SEAL_EVERY_MINUTES", "0");
+    collect(&catalog, 0);
+    let known = size(&catalog);
+    witness.state.lock().unwrap().last = None;
+    let run = collect(&catalog, 0);
+    let warning = format!("has cosigned {known} entries, and says that it was 0: it has lost what it knew");
+    assert!(run.stderr.contains(&warning), "{}", run.stderr);
 }
