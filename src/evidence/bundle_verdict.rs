@@ -3,9 +3,16 @@
 use std::collections::BTreeMap;
 use std::io::{self, BufRead};
 
+use chrono::{DateTime, Utc};
+
 use super::bundle_prover::Segment;
 use super::checkpoint::Checkpoint;
+use super::entry::FileId;
+use super::folder::Folder;
+use super::ledger::Ledger;
+use super::lines_proof::ProvenLines;
 use super::tree::{Hash, leaf};
+use crate::fs::FileError;
 
 /// What a file of records comes to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -14,10 +21,58 @@ pub(crate) struct RecordsVerdict {
     /// Lines that have no proof; each reason once.
     pub(crate) unproved: u64,
     pub(crate) reasons: Vec<String>,
-    /// The files of closed days of which every line is there.
-    pub(crate) whole_days: Vec<String>,
+    /// The closed days of which every line is there that the entry of their proof is about.
+    pub(crate) whole_days: Vec<WholeDay>,
     /// Where the proofs and the lines do not agree: nothing is proved from there on.
     pub(crate) problem: Option<String>,
+}
+
+/// A closed day of which every line is there, as of an entry of the log: only the log shows whether a newer one is about more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WholeDay {
+    pub(crate) file: FileId,
+    /// The number of the entry, when it was written, and how many lines it is about.
+    pub(crate) entry: u64,
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) lines: u64,
+}
+
+/// The log that a bundle was made of, up to its checkpoint.
+#[derive(Debug)]
+pub(crate) struct BundleLog(Ledger);
+
+impl BundleLog {
+    /// Reads it; or says why it is not that log.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub(crate) fn read(folder: &Folder, checkpoint: &Checkpoint) -> Result<Result<Self, String>, FileError> {
+        let Some(content) = folder.read()? else {
+            return Ok(Err(format!("{} holds no log", folder.shown())));
+        };
+        let tree = content.tree_of(checkpoint.size);
+        if tree.is_none_or(|(tree, _)| tree.root() != checkpoint.root) {
+            let (folder, size) = (folder.shown(), checkpoint.size);
+            return Ok(Err(format!(
+                "the first {size} entries in {folder} are not those of its checkpoint"
+            )));
+        }
+        Ok(Ok(Self(Ledger::read(content.lines(checkpoint.size)))))
+    }
+
+    /// Says why a day is not whole by the newest entry about it, if it is not.
+    pub(crate) fn problem(&self, day: &WholeDay) -> Option<String> {
+        let (file, entry) = (&day.file.file, day.entry);
+        let history = self.0.files.get(&day.file)?;
+        if !history.broken.is_empty() {
+            return Some(format!("{file}: it was acknowledged as broken"));
+        }
+        let newest = history.newest().filter(|newest| newest.content.lines != day.lines)?;
+        Some(format!(
+            "{file}: the proof is about its {} lines as of entry {entry}, and entry {} is about {}",
+            day.lines, newest.entry, newest.content.lines
+        ))
+    }
 }
 
 /// The lines of each file that segments were about: where they begin, and where they end.
@@ -99,8 +154,14 @@ impl RecordsVerdict {
                 }
                 Ok(proven) => {
                     self.proved += count;
-                    self.whole_days
-                        .extend(Some(proven.file.file).filter(|_| proven.is_whole_day));
+                    let ProvenLines { at, entry, lines, .. } = proven;
+                    let day = WholeDay {
+                        file: proven.file,
+                        entry,
+                        at,
+                        lines,
+                    };
+                    self.whole_days.extend(Some(day).filter(|_| proven.is_whole_day));
                 }
             },
         }

@@ -1,6 +1,7 @@
 //! The proof of some lines of a file, together: the hashes of the subtrees that hold none of them, from the left to the right. It is
 //! as short as it can be: of a file whose lines are all there it has no hash at all.
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
@@ -29,8 +30,12 @@ pub(crate) struct LinesProof {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct ProvenLines {
     pub(crate) file: FileId,
-    /// Whether these are all lines of a closed day.
+    /// Whether these are all lines of a closed day that its entry is about.
     pub(crate) is_whole_day: bool,
+    /// When that entry was written, its number, and how many lines it is about.
+    pub(crate) at: DateTime<Utc>,
+    pub(crate) entry: u64,
+    pub(crate) lines: u64,
 }
 
 /// An entry of the log, and how it is led from to the root.
@@ -105,6 +110,9 @@ impl LinesProof {
         Ok(ProvenLines {
             file: file.clone(),
             is_whole_day: is_closed && leaves.len() as u64 == content.lines,
+            at: entry.at,
+            entry: self.index,
+            lines: content.lines,
         })
     }
 

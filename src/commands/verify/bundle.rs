@@ -3,20 +3,22 @@
 use std::io::BufReader;
 use std::path::Path;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::basis::parse_policy;
 use crate::commands::error::CommandError;
 use crate::commands::outcome::{print_json, print_text, say_problems};
-use crate::evidence::bundle_verdict::{RecordsVerdict, verify_records};
+use crate::evidence::bundle_verdict::{BundleLog, RecordsVerdict, WholeDay, verify_records};
 use crate::evidence::checkpoint::Checkpoint;
+use crate::evidence::folder::Folder;
 use crate::evidence::note::VerifierKey;
 use crate::evidence::policy::Policy;
 use crate::export::{CHECKPOINT, PROOFS, RECORDS};
 use crate::fs::{FileError, list, open_for_reading, read_to_string};
 use crate::output::logging::Verbosity;
 use crate::output::printable::printable;
-use crate::output::table::{Cell, Colour, Table, left, right};
+use crate::output::table::{Cell, Colour, Table, left, right, to_the_second};
 use crate::process::exit::Exit;
 
 /// The result as JSON.
@@ -38,14 +40,28 @@ struct ShownStream {
     proved: u64,
     unproved: u64,
     reasons: Vec<String>,
-    whole_days: Vec<String>,
+    whole_days: Vec<ShownDay>,
+    /// Days that are not whole by the newest entry of the log, if that is there.
+    older_days: Vec<String>,
     problem: Option<String>,
 }
 
-/// Verifies a bundle.
-pub(super) fn run(bundle: &Path, policy: &Path, is_json: bool, verbosity: Verbosity) -> Result<Exit, CommandError> {
+#[derive(Debug, Serialize)]
+struct ShownDay {
+    file: String,
+    entry: u64,
+    sealed_at: DateTime<Utc>,
+}
+
+/// Verifies a bundle; with the log that it was made of, also whether its whole days are whole by their newest entries.
+pub(super) fn run(
+    bundle: &Path,
+    (policy, log): (&Path, Option<&Path>),
+    is_json: bool,
+    verbosity: Verbosity,
+) -> Result<Exit, CommandError> {
     let rules = read_to_string(policy)?;
-    let shown = verified(bundle, &parse_policy(policy, &rules)?)?;
+    let shown = verified(bundle, &parse_policy(policy, &rules)?, log)?;
     let exit = if shown.is_proved {
         Exit::Complete
     } else {
@@ -59,7 +75,7 @@ pub(super) fn run(bundle: &Path, policy: &Path, is_json: bool, verbosity: Verbos
     if is_json {
         print_json(None, &shown)?;
     } else {
-        print_text(verbosity, || text(&shown))?;
+        print_text(verbosity, || text(&shown, log.is_some()))?;
     }
     Ok(exit)
 }
@@ -71,7 +87,7 @@ fn refused(problem: String) -> Shown {
     }
 }
 
-fn verified(bundle: &Path, policy: &Policy) -> Result<Shown, CommandError> {
+fn verified(bundle: &Path, policy: &Policy, log: Option<&Path>) -> Result<Shown, CommandError> {
     // A folder that is not there is no bundle without proofs.
     let names = list(bundle)?;
     let path = bundle.join(CHECKPOINT);
@@ -84,16 +100,25 @@ fn verified(bundle: &Path, policy: &Policy) -> Result<Shown, CommandError> {
         Ok(verified) => verified,
         Err(error) => return Ok(refused(format!("the checkpoint is not believed: {error}"))),
     };
+    let log = log
+        .map(|log| BundleLog::read(&Folder::new(log), &checkpoint))
+        .transpose()?;
+    let log = match log.transpose() {
+        Ok(log) => log,
+        Err(problem) => return Ok(refused(problem)),
+    };
     let key = signers.last().copied();
     let mut streams = Vec::new();
     for name in names {
         let stream = name.to_str().and_then(|name| name.strip_suffix(RECORDS));
         if let Some(stream) = stream {
-            streams.push(ShownStream::of(stream, verify_stream(bundle, stream, &checkpoint)?));
+            let verdict = verify_stream(bundle, stream, &checkpoint)?;
+            streams.push(ShownStream::of(stream, verdict, log.as_ref()));
         }
     }
     streams.sort_by(|one, other| one.stream.cmp(&other.stream));
-    let is_whole = |stream: &ShownStream| stream.problem.is_none() && stream.unproved == 0;
+    let is_whole =
+        |stream: &ShownStream| stream.problem.is_none() && stream.unproved == 0 && stream.older_days.is_empty();
     Ok(Shown {
         is_proved: !streams.is_empty() && streams.iter().all(is_whole),
         problem: streams.is_empty().then(|| "it has no records".to_owned()),
@@ -126,13 +151,21 @@ fn verify_stream(bundle: &Path, stream: &str, checkpoint: &Checkpoint) -> Result
 }
 
 impl ShownStream {
-    fn of(stream: &str, verdict: RecordsVerdict) -> Self {
+    fn of(stream: &str, verdict: RecordsVerdict, log: Option<&BundleLog>) -> Self {
+        let older = |day: &WholeDay| log.and_then(|log| log.problem(day));
+        let whole = verdict.whole_days.iter().filter(|day| older(day).is_none());
+        let whole = whole.map(|day| ShownDay {
+            file: day.file.file.clone(),
+            entry: day.entry,
+            sealed_at: day.at,
+        });
         Self {
+            whole_days: whole.collect(),
+            older_days: verdict.whole_days.iter().filter_map(older).collect(),
             stream: stream.to_owned(),
             proved: verdict.proved,
             unproved: verdict.unproved,
             reasons: verdict.reasons,
-            whole_days: verdict.whole_days,
             problem: verdict.problem,
         }
     }
@@ -150,12 +183,14 @@ fn problems(shown: &Shown) -> impl Iterator<Item = String> {
             .reasons
             .iter()
             .map(|reason| format!("{name}: not proved: {}", printable(reason)));
-        problem.chain(reasons).collect::<Vec<_>>()
+        let older = stream.older_days.iter();
+        let older = older.map(|problem| format!("{name}: not the whole day: {}", printable(problem)));
+        problem.chain(reasons).chain(older).collect::<Vec<_>>()
     });
     shown.problem.clone().into_iter().chain(of_streams)
 }
 
-fn text(shown: &Shown) -> String {
+fn text(shown: &Shown, has_log: bool) -> String {
     let mut table = Table::new([
         left("STREAM"),
         left("STATE"),
@@ -166,6 +201,7 @@ fn text(shown: &Shown) -> String {
     for stream in &shown.streams {
         let state = match (&stream.problem, stream.unproved) {
             (Some(_), _) => Cell::coloured("refused", Colour::Red),
+            (None, _) if !stream.older_days.is_empty() => Cell::coloured("older", Colour::Red),
             (None, 0) => Cell::coloured("ok", Colour::Green),
             (None, _) => Cell::coloured("in part", Colour::Yellow),
         };
@@ -185,6 +221,16 @@ fn text(shown: &Shown) -> String {
         table.to_string()
     };
     let problems: String = problems(shown).map(|problem| format!("{problem}\n")).collect();
+    let days = shown.streams.iter().flat_map(|stream| &stream.whole_days);
+    let oldest = days.min_by_key(|day| day.sealed_at).filter(|_| !has_log);
+    let as_of = oldest.map_or_else(String::new, |day| {
+        format!(
+            "whole days are whole as of the entries of their proofs, the oldest of which is entry {} of {}: whether newer ones are about \
+             more, the log shows (--evidence-folder)\n",
+            day.entry,
+            to_the_second(day.sealed_at)
+        )
+    });
     let log = match (&shown.origin, shown.size, &shown.fingerprint) {
         (Some(origin), Some(size), Some(fingerprint)) => {
             let origin = origin.escape_debug();
@@ -192,5 +238,5 @@ fn text(shown: &Shown) -> String {
         }
         _ => String::new(),
     };
-    format!("{table}{problems}{log}")
+    format!("{table}{problems}{as_of}{log}")
 }

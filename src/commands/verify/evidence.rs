@@ -46,8 +46,9 @@ pub(crate) struct EvidenceArguments {
     #[arg(long, requires = "evidence")]
     pub(crate) accept_broken: bool,
 
-    /// The evidence folder, where the settings of the collector are not known
-    #[arg(long, value_name = "DIR", requires_all = ["evidence", "files"])]
+    /// The evidence folder, where the settings of the collector are not known; of a bundle, to see whether its days are whole by
+    /// the newest entries about them
+    #[arg(long, value_name = "DIR", requires = "what")]
     pub(crate) evidence_folder: Option<PathBuf>,
 
     /// The catalog of a stream, where the settings of the collector are not known, or do not name it any more
@@ -64,13 +65,13 @@ pub(crate) struct EvidenceArguments {
     )]
     pub(crate) proof: Option<PathBuf>,
 
-    /// Verify the proofs of a bundle, which `export` wrote; needs --policy and nothing else
+    /// Verify the proofs of a bundle, which `export` wrote; needs --policy
     #[arg(
         long,
         value_name = "DIR",
         group = "what",
         requires = "policy",
-        conflicts_with_all = ["checkpoint", "at", "accept_broken", "files", "evidence_folder"]
+        conflicts_with_all = ["checkpoint", "at", "accept_broken", "files"]
     )]
     pub(crate) bundle: Option<PathBuf>,
 
@@ -92,6 +93,11 @@ pub(super) fn run(
     match &arguments.evidence_folder {
         Some(folder) => {
             let files: Vec<_> = named_files(arguments).collect();
+            if files.is_empty() {
+                return Err(CommandError::usage(
+                    "--evidence-folder: name the catalogs too, with --files",
+                ));
+            }
             let progress = Progress::unless_quiet(selection.verbosity.quiet);
             let reading = progress.reading("verify", bytes(&files));
             judge(arguments, selection, (folder, &files), &reading, false, clock())

@@ -49,6 +49,7 @@ Examples:
   trailkeeper verify --evidence --policy policy.txt --evidence-folder evidence --files tfc=tfc
   trailkeeper verify --proof event.tlog-proof --policy policy.txt
   trailkeeper verify --bundle bundle --policy policy.txt
+  trailkeeper verify --bundle bundle --policy policy.txt --evidence-folder evidence
   trailkeeper verify --page audit.page --signer jane.auditor.example+7a4cd1fd+AcZNLL4e
 
 It takes no lock and writes nothing, and may run beside `collect`. Exit codes: 0 all is well, 3 something is wrong.";
@@ -61,7 +62,8 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         return proof::run(proof, policy, selection.json, selection.verbosity);
     }
     if let (Some(folder), Some(policy)) = (&evidence.bundle, &evidence.policy) {
-        return bundle::run(folder, policy, selection.json, selection.verbosity);
+        let log = evidence.evidence_folder.as_deref();
+        return bundle::run(folder, (policy, log), selection.json, selection.verbosity);
     }
     if let (Some(page), Some(signer)) = (&evidence.page, &evidence.signer) {
         return page::run(page, signer, selection.json, selection.verbosity);

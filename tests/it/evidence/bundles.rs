@@ -2,12 +2,12 @@
 
 use std::process::Command;
 
-use super::forger::checkpoint;
+use super::forger::{Hashes, checkpoint};
 use super::*;
 use crate::support::{PythonPackage, process};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use tlog_tiles::tlog::{Hash, check_record, record_hash};
+use tlog_tiles::tlog::{Hash, check_record, prove_record, record_hash};
 
 const SCRIPT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/samples/evidence/verify_bundle.py");
 
@@ -267,5 +267,80 @@ fn python_verifies_a_bundle_and_refuses_another_one() {
         in_part.code == 1 && in_part.stdout.contains("15 records are proved, 3 are not"),
         "{}",
         in_part.stdout
+    );
+}
+
+/// Leads each proof of a bundle to a newer checkpoint: what a forger does who has the log, and would rather not show what came late.
+fn move_to_newest(bundle: &Path, catalog: &Catalog) {
+    fs::copy(folder(catalog).join("checkpoint"), bundle.join("checkpoint")).unwrap();
+    let entries = fs::read(folder(catalog).join("entries.jsonl")).unwrap();
+    let lines = entries.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
+    let (hashes, size) = Hashes::of(lines);
+    edit(&bundle.join("tfc.proofs.jsonl"), |proofs| {
+        let moved = proofs.lines().map(|line| {
+            let mut proof: Value = serde_json::from_str(line).unwrap();
+            let path = prove_record(size, proof["index"].as_u64().unwrap(), &hashes).unwrap();
+            let path: Vec<_> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
+            proof["path"] = path.into();
+            format!("{proof}\n")
+        });
+        moved.collect()
+    });
+}
+
+#[test]
+fn a_whole_day_is_whole_as_of_an_entry_and_the_log_shows_whether_that_is_the_newest() {
+    let sandbox = daily(6);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let policy = folder(&catalog).join("policy.txt");
+    let bundle = export(&catalog, "all", &[]);
+    let log = folder(&catalog);
+    let judge = |more: &[&str]| {
+        let (bundle, policy) = (bundle.to_str().unwrap(), policy.to_str().unwrap());
+        catalog.run(&[&["verify", "--bundle", bundle, "--policy", policy], more].concat())
+    };
+    let with_log = ["--evidence-folder", log.to_str().unwrap()];
+    let run = judge(&with_log);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    assert!(!run.stdout.contains("whole as of"), "{}", run.stdout);
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, at(4 * DAY + newest() + 30), "late")]);
+    catalog.collect(0, &["--since", "6d"]);
+    seal(&catalog, 0);
+    assert_eq!(kinds(&catalog, "late").len(), 1);
+    // It was right when it was made, and is still.
+    assert_eq!(judge(&with_log).code, 0);
+    move_to_newest(&bundle, &catalog);
+    let run = judge(&[]);
+    assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    let said = "whole days are whole as of the entries of their proofs, the oldest of which is entry ";
+    assert!(run.stdout.contains(said), "{}", run.stdout);
+    let run = judge(&with_log);
+    let day = name(&path(&catalog, Api::Tfc, 4));
+    let said = format!("tfc: not the whole day: {day}: the proof is about its 3 lines as of entry ");
+    assert!(
+        run.code == 3 && run.stdout.contains(&said),
+        "{}{}",
+        run.stdout,
+        run.stderr
+    );
+    let of_json: Value = serde_json::from_str(&judge(&[&with_log[..], &["--json"]].concat()).stdout).unwrap();
+    assert_eq!(
+        of_json["streams"][0]["older_days"].as_array().unwrap().len(),
+        1,
+        "{of_json}"
+    );
+    let days = of_json["streams"][0]["whole_days"].as_array().unwrap();
+    assert!(
+        days.iter()
+            .all(|whole| whole["file"] != day.as_str() && whole["sealed_at"].is_string())
+    );
+    // Another log says nothing of it.
+    let other = sealed(&sandbox, &[Api::Tfc]);
+    let run = judge(&["--evidence-folder", folder(&other).to_str().unwrap()]);
+    assert!(
+        run.code == 3 && run.stdout.contains("are not those of its checkpoint"),
+        "{}{}",
+        run.stdout,
+        run.stderr
     );
 }
