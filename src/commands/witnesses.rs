@@ -255,6 +255,11 @@ pub(super) async fn cosigned_at(
     let url = add_checkpoint(address).map_err(|problem| AskError::Address(problem.to_owned()))?;
     let http = Http::to([&url], proxies).map_err(|error| AskError::Address(error.to_string()))?;
     let witnesses = || policy.quorum().witnesses();
+    if witnesses().next().is_none() {
+        return Err(silent(
+            "the policy has no line `witness` with its public key".to_owned(),
+        ));
+    }
     let known = witnesses().map(|witness| submission.cosigned_by(witness)).max();
     let http = http.with_timeout(TIMEOUT);
     match asked(&url, &http, &mut submission, (known.unwrap_or(0), || None)).await {
@@ -349,7 +354,8 @@ fn refused(error: &AttemptError, old: u64) -> Answer {
             "the first {old} entries are not those that it has cosigned (status 422)"
         )),
         404 => Answer::Silent(
-            "it does not know this log (status 404): give its owner the name and the public key".to_owned(),
+            "it does not know this log, or is no witness (status 404): give its owner the name and the public key"
+                .to_owned(),
         ),
         403 => Answer::Silent(
             "it does not know the key of this log (status 403): give its owner the public key".to_owned(),

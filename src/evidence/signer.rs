@@ -38,6 +38,11 @@ pub(crate) enum SignerError {
         "{path} holds a key for something else: that of a witness signs checkpoints of others, and nothing but these"
     )]
     OtherKind { path: String },
+    #[error(
+        "{path} is there already, and no key is written over another one: name a file of its own for each log, organization and \
+         person; if it is the key of this log, whose folder is lost, restore that folder, or `trailkeeper evidence restart`"
+    )]
+    Taken { path: String },
     #[error("{path} can be read by others: chmod 600 {path}")]
     Exposed { path: String },
     #[error("the system has no random numbers for a key")]
@@ -138,11 +143,17 @@ impl Signer {
     ///
     /// # Errors
     /// If something is there already, or the system refuses.
-    pub(crate) fn write(&self, path: &Path) -> Result<(), FileError> {
+    pub(crate) fn write(&self, path: &Path) -> Result<(), SignerError> {
         let bytes = Zeroizing::new([&[self.verifier.kind().byte()], &self.seed[..]].concat());
         let named = self.verifier.name_and_id();
         let text = Zeroizing::new(format!("{PRIVATE}{named}+{}\n", STANDARD.encode(&bytes)));
-        create_private(path, text.as_bytes())
+        create_private(path, text.as_bytes()).map_err(|error| {
+            if !error.is_there() {
+                return error.into();
+            }
+            let path = path.display().to_string();
+            SignerError::Taken { path }
+        })
     }
 
     /// Returns the same key for the log of another name.
@@ -203,7 +214,7 @@ mod tests {
         for _ in 0..20 {
             let signer = Signer::generate("example.org/audit").unwrap();
             signer.write(&path).unwrap();
-            assert!(signer.write(&path).is_err());
+            assert!(matches!(signer.write(&path), Err(SignerError::Taken { .. })));
             let read = Signer::read(&path).unwrap();
             assert_eq!(read.verifier(), signer.verifier());
             assert_eq!(read.sign("text\n"), signer.sign("text\n"));

@@ -131,7 +131,8 @@ pub(super) fn verify_stream(
     };
     let Some(files) = files else {
         verdict.problems.push(
-            "the log has entries about this stream, and it is not said where its files are: name them with --files"
+            "the log has entries about this stream, and it is not said where its files are: name them with --files, or with \
+             --stream the others"
                 .to_owned(),
         );
         return verdict;

@@ -137,6 +137,11 @@ impl FileError {
         matches!(self, Self::Damaged { .. })
     }
 
+    /// Whether something is there already.
+    pub(crate) fn is_there(&self) -> bool {
+        matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::AlreadyExists)
+    }
+
     /// Whether the file or its folder is missing.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Io { cause, .. } if cause.kind() == io::ErrorKind::NotFound)

@@ -308,7 +308,7 @@ fn keygen_for(name: &str, path: &Path, arguments: &KeygenArguments) -> Result<Ex
         Signer::generate(name)
     };
     let signer = signer.map_err(CommandError::setup)?;
-    signer.write(path)?;
+    signer.write(path).map_err(CommandError::setup)?;
     show_key(&arguments.options, signer.verifier(), |key| {
         format!(
             "{key}\n\nThis is the public key ({}). Give it to those who are to believe what it signs.\n",

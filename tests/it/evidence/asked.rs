@@ -278,7 +278,10 @@ fn a_witness_that_gives_no_cosignature_is_a_warning_and_is_made_up_for() {
     catalog.set("SEAL_EVERY_MINUTES", "0");
     let whims = [
         (Whim::Answer(503, "later"), "status 503"),
-        (Whim::Answer(404, ""), "it does not know this log (status 404)"),
+        (
+            Whim::Answer(404, ""),
+            "it does not know this log, or is no witness (status 404)",
+        ),
         (
             Whim::Answer(403, ""),
             "it does not know the key of this log (status 403)",
@@ -645,7 +648,25 @@ fn a_witness_is_asked_by_hand_by_who_has_only_what_was_published() {
         );
         assert_eq!(run.stdout, "");
     }
-    let run = cosign(&published, "http://w1.example/");
+}
+
+#[test]
+fn a_witness_that_is_asked_by_hand_has_a_key_in_the_policy_and_an_address_that_nobody_can_forge() {
+    let sandbox = daily(2);
+    let (catalog, witness, policy) = witnessed(&sandbox);
+    let of_log = folder(&catalog).join("policy.txt");
+    let cosign = |policy: &str, url: &str| {
+        let log = folder(&catalog).display().to_string();
+        catalog.run(&["evidence", "cosign", "--log", &log, "--policy", policy, "--url", url])
+    };
+    let run = cosign(of_log.to_str().unwrap(), &witness.address);
+    assert!(
+        run.code == 3 && run.stderr.contains("has no line `witness`"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+    let run = cosign(&policy, "http://w1.example/");
     assert!(
         run.code == 2 && run.stderr.contains("--url must begin with"),
         "{} {}",

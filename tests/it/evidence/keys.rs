@@ -43,6 +43,11 @@ fn a_key_is_written_for_its_owner_alone_never_over_a_file_and_only_keygen_begins
         // Also when the log is gone: that would be a second history.
         let _ = fs::rename(folder(&catalog), catalog.root().join("away"));
     }
+    let taken = catalog.run(&["evidence", "keygen"]).stderr;
+    assert!(
+        taken.contains("no key is written over another one: name a file of its own"),
+        "{taken}"
+    );
     let run = catalog.run(&["seal"]);
     assert_eq!(run.code, 3, "{}", run.stderr);
     assert!(
