@@ -270,16 +270,21 @@ fn python_verifies_a_bundle_and_refuses_another_one() {
     );
 }
 
-/// Leads each proof of a bundle to a newer checkpoint: what a forger does who has the log, and would rather not show what came late.
-fn move_to_newest(bundle: &Path, catalog: &Catalog) {
-    fs::copy(folder(catalog).join("checkpoint"), bundle.join("checkpoint")).unwrap();
-    let entries = fs::read(folder(catalog).join("entries.jsonl")).unwrap();
+/// Leads each proof of a file of a bundle to a newer checkpoint: what a forger does who has the log, and would rather not show what
+/// came late.
+pub(crate) fn move_to_newest(bundle: &Path, proofs: &str, log: &Path) {
+    fs::copy(log.join("checkpoint"), bundle.join("checkpoint")).unwrap();
+    let entries = fs::read(log.join("entries.jsonl")).unwrap();
     let lines = entries.split(|byte| *byte == b'\n').filter(|line| !line.is_empty());
     let (hashes, size) = Hashes::of(lines);
-    edit(&bundle.join("tfc.proofs.jsonl"), |proofs| {
+    edit(&bundle.join(proofs), |proofs| {
         let moved = proofs.lines().map(|line| {
             let mut proof: Value = serde_json::from_str(line).unwrap();
-            let path = prove_record(size, proof["index"].as_u64().unwrap(), &hashes).unwrap();
+            // What has no proof is about no entry.
+            let Some(index) = proof["index"].as_u64() else {
+                return format!("{line}\n");
+            };
+            let path = prove_record(size, index, &hashes).unwrap();
             let path: Vec<_> = path.iter().map(|hash| STANDARD.encode(hash.0)).collect();
             proof["path"] = path.into();
             format!("{proof}\n")
@@ -309,7 +314,7 @@ fn a_whole_day_is_whole_as_of_an_entry_and_the_log_shows_whether_that_is_the_new
     assert_eq!(kinds(&catalog, "late").len(), 1);
     // It was right when it was made, and is still.
     assert_eq!(judge(&with_log).code, 0);
-    move_to_newest(&bundle, &catalog);
+    move_to_newest(&bundle, "tfc.proofs.jsonl", &log);
     let run = judge(&[]);
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
     let said = "whole days are whole as of the entries of their proofs, the oldest of which is entry ";

@@ -2,7 +2,7 @@
 
 mod asked;
 mod audit;
-mod bundles;
+pub(crate) mod bundles;
 mod edges;
 mod elsewhere;
 mod forger;

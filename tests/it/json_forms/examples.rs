@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 
+use crate::evidence::bundles::move_to_newest;
 use crate::follow;
 use crate::forwarding::Listener;
 use crate::kafka::broker::Broker;
@@ -227,6 +228,11 @@ impl Examples {
             "witness W1 w1.example+b2eb5230+BAIBAgMEBQYHCAkKCwwNDg8QERITFBUWFxgZGhscHR4f http://127.0.0.1:9/\n";
         fs::write(waiting.root().join("w.policy"), witness.to_owned() + &own).unwrap();
         self.run(&waiting, &["status"]);
+        let refusals = waiting.root().join("evidence/refusals");
+        fs::create_dir(&refusals).unwrap();
+        let refusal = r#"{"witness":"w1.example","problem":"it has cosigned more","since":"2026-11-20T10:00:00Z"}"#;
+        fs::write(refusals.join("w1.example+b2eb5230.json"), refusal).unwrap();
+        self.run(&waiting, &["status"]);
     }
 
     /// Archives that are sealed, changed, and acknowledged; keys; and proofs.
@@ -273,6 +279,8 @@ impl Examples {
         fs::remove_dir_all(catalog.folder(Api::Disk)).unwrap();
         self.run(&catalog, &["seal"]);
         self.run(&catalog, &["verify", "--evidence", "--at", "2999-01-01"]);
+        fs::remove_file(&day_files(&catalog)[1]).unwrap();
+        self.run(&catalog, &["verify", "--evidence"]);
         // A file of the state folder has a name that does not change.
         let noted = state(&catalog, "coverage.jsonl");
         let content = fs::read(&noted).unwrap();
@@ -359,6 +367,18 @@ impl Examples {
         assert_eq!(exported.code, 0, "{}", exported.stderr);
         let verify_bundle = ["verify", "--bundle", "bundle", "--policy", "evidence/policy.txt"];
         self.run(&catalog, &verify_bundle);
+        // A day as of an entry that is not the newest any more.
+        sandbox.add(Api::Mail, vec![event(Api::Mail, at(5 * DAY + 60), "late")]);
+        self.run(&catalog, &["reconcile", "--since", "9d"]);
+        self.run(&catalog, &["seal"]);
+        let log = catalog.root().join("evidence");
+        for stream in ["yandex-mail", "yandex-disk"] {
+            move_to_newest(&catalog.root().join("bundle"), &format!("{stream}.proofs.jsonl"), &log);
+        }
+        self.run(
+            &catalog,
+            &[&verify_bundle[..], &["--evidence-folder", "evidence"]].concat(),
+        );
         fs::write(catalog.root().join("bundle/yandex-mail.ndjson"), "{}\n").unwrap();
         self.run(&catalog, &verify_bundle);
         fs::write(catalog.root().join("bundle/checkpoint"), "none").unwrap();
@@ -384,6 +404,7 @@ impl Examples {
         self.run(&catalog, &all);
         fs::write(day, content).unwrap();
         self.run(&catalog, &[&all[..], &["--policy", "evidence/policy.txt"]].concat());
+        self.run(&catalog, &[&all[..], &["--since", "30m"]].concat());
         let filtered = Catalog::of(&sandbox, &[Api::Disk, Api::Tfc])
             .with("EVIDENCE_FOLDER", "evidence")
             .with("EVIDENCE_ORIGIN", "audit.example.org/trails")
