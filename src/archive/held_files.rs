@@ -14,7 +14,7 @@ use super::file_stamp::FileStamp;
 use super::location::{Listing, Location, STATE_FOLDER};
 use super::storage::{Storage, StoredFile};
 use super::{EXPIRED, HOLDS, REJECTED, REVISED, hours, takeover};
-use crate::fs::FileError;
+use crate::fs::{FileError, folder_of};
 
 /// State files of this module that nothing can make again, each as what follows `<base>.`.
 const OWN: [&str; 6] = [REJECTED, REVISED, HOLDS, EXPIRED, takeover::FILE, hours::FILE];
@@ -153,6 +153,15 @@ impl HeldFile {
                 Err(self.unreadable(moved))
             }
         }
+    }
+
+    /// Syncs what was written to it, and its name, whoever wrote it: a killed process may have left that undone.
+    ///
+    /// # Errors
+    /// If the system refuses.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        self.storage.sync_file(&self.path)?;
+        self.storage.sync_folder(folder_of(&self.path))
     }
 
     /// Returns where its last whole line ends, as far as it was listed; its length if it is one that is replaced as a whole.

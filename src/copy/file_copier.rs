@@ -93,6 +93,10 @@ impl FileCopier<'_> {
             parts.push(part.clone());
         }
         let mut at = kept.last().map_or(0, Part::end);
+        // What a power cut could take back would be in no later state of the archive, which then would go on with something else.
+        if at < taken.end && taken.file.grows {
+            taken.file.sync()?;
+        }
         while at < taken.end && !self.is_to_end() {
             let bytes = self.read(taken, at, LARGEST.min(taken.end - at))?;
             let end = at + bytes.len() as u64;
@@ -179,6 +183,54 @@ pub(super) fn hash_some(source: &mut dyn Read, most: u64, hash: &mut Sha256) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn what_is_copied_survives_a_power_cut_here_too() {
+        use std::collections::BTreeMap;
+        use std::io::Write;
+
+        use super::super::folder_store::FolderStore;
+        use super::super::sender::with_sender;
+        use crate::archive::Location;
+        use crate::archive::faulty::Faulty;
+        use crate::coverage::JOURNAL;
+        use crate::process::shutdown;
+
+        let (folder, disk, store) = (
+            tempfile::tempdir().unwrap(),
+            Faulty::default(),
+            tempfile::tempdir().unwrap(),
+        );
+        let location = Location::new(folder.path(), "mail", "log").unwrap().on(disk.clone());
+        std::fs::create_dir(location.state_folder()).unwrap();
+        let path = location.state_file(JOURNAL);
+        let mut journal = location.storage().open(&path, 0o640).unwrap().file;
+        journal.write_all(b"one\n").unwrap();
+        journal.sync_data().unwrap();
+        location.storage().sync_folder(&location.state_folder()).unwrap();
+        // The process is killed before it syncs that.
+        journal.write_all(b"two\n").unwrap();
+        let file = location.held_state(JOURNAL, true).unwrap().unwrap();
+        let taken = Taken {
+            end: file.end().unwrap(),
+            file,
+            read: None,
+        };
+        let (_trigger, shutdown) = shutdown::channel();
+        let store = FolderStore::new(store.path()).unwrap();
+        let copied = with_sender(&store, BTreeMap::new(), false, |sender| {
+            let copier = FileCopier {
+                sender,
+                section: "tfc",
+                shutdown: &shutdown,
+            };
+            copier.copy(&taken, None, None).unwrap().copied
+        });
+        assert_eq!(copied.unwrap().bytes, 8);
+        disk.cut_power(folder.path(), 0);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one\ntwo\n");
+    }
 
     #[test]
     fn many_small_parts_are_joined_when_something_is_added() {
