@@ -72,6 +72,17 @@ impl SectionCopier<'_> {
 
     /// Says why this is not the archive that was copied, or an older state of it.
     fn is_another(&self) -> Result<Option<String>, FileError> {
+        let id = self.taken_like(&format!(".{ARCHIVE_ID}"));
+        let other = id.filter(|(name, taken)| {
+            let copied = self.copied(name).map(|copied| copied.sha256.as_str());
+            let own = taken.read.as_deref().map(|read| crate::fs::sha256(read).digits());
+            copied.is_some() && copied != own.as_deref()
+        });
+        if let Some((name, _)) = other {
+            return Ok(Some(format!(
+                "{name} is not that of the copied archive: this is another one; copy it to another place"
+            )));
+        }
         for what in [ENTRIES, JOURNAL] {
             let end = if what == ENTRIES {
                 ENTRIES.to_owned()
@@ -85,26 +96,20 @@ impl SectionCopier<'_> {
             let Some((name, copied)) = copied else { continue };
             let Some(taken) = self.snapshot.get(name) else {
                 return Ok(Some(format!(
-                    "{name} is missing, which the copy has: nothing is copied; `copy --from` brings it back"
+                    "{name} is missing, which the copy has: nothing is copied. If the copy is of another archive, copy this one to \
+                     another place; if it was lost here, `copy --from` into an empty folder brings it back"
                 )));
             };
             if self.goes_on(taken, copied)? {
                 continue;
             }
             return Ok(Some(format!(
-                "{name} does not go on where the copied one ends: this is an older state of the archive, or another one; nothing \
-                 is copied of it. Restore the copy, or copy this one to another place"
+                "{name} does not go on where the copied one ends: this is another archive, or an older state of the copied one; nothing \
+                 is copied of it. Copy another archive to another place; of this one the copy has the newer state, which `copy --from` \
+                 restores into an empty folder"
             )));
         }
-        let id = self.taken_like(&format!(".{ARCHIVE_ID}"));
-        let other = id.filter(|(name, taken)| {
-            let copied = self.copied(name).map(|copied| copied.sha256.as_str());
-            let own = taken.read.as_deref().map(|read| crate::fs::sha256(read).digits());
-            copied.is_some() && copied != own.as_deref()
-        });
-        Ok(other.map(|(name, _)| {
-            format!("{name} is not that of the copied archive: this is another one; copy it to another place")
-        }))
+        Ok(None)
     }
 
     /// Whether a journal or a log goes on where the copied one ends. A journal that has become long is put aside, as is a log that

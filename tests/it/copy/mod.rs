@@ -203,7 +203,10 @@ fn an_older_state_or_another_archive_is_not_copied_over_a_newer_one() {
     fs::rename(&folder, catalog.root().join("newer")).unwrap();
     fs::rename(&older, &folder).unwrap();
     let refused = copy(&catalog, 3, &url);
-    assert!(problem(&refused).contains("an older state of the archive"), "{refused}");
+    assert!(
+        problem(&refused).contains("an older state of the copied one"),
+        "{refused}"
+    );
     assert_eq!((sent(&refused), &refused["copy"]), (0, &json!(1)));
     fs::remove_dir_all(&folder).unwrap();
     fs::create_dir(&folder).unwrap();
@@ -215,7 +218,10 @@ fn an_older_state_or_another_archive_is_not_copied_over_a_newer_one() {
     let another = Catalog::of(&sandbox, &[Api::Mail]);
     another.collect(0, &["--since", "2d"]);
     let refused = copy(&another, 3, &url);
-    assert!(problem(&refused).contains("or another one"), "{refused}");
+    assert!(
+        problem(&refused).contains("Copy another archive to another place"),
+        "{refused}"
+    );
     shown(&catalog, 0, &["copy", "--from", &url]);
     assert_eq!(shown(&catalog, 0, &["verify"])["streams"][0]["records"], 13);
 }
