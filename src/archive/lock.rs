@@ -20,7 +20,7 @@ use crate::fs::{FileError, make_folder, open_for_reading, open_or_create};
 const MAX_LOCK_FILE: u64 = 4096;
 
 /// What follows `<base>.` in the name of the file that says that a copy is being restored.
-pub(super) const RESTORING: &str = "restoring";
+pub(crate) const RESTORING: &str = "restoring";
 
 /// How often a lock file is opened again that was replaced before it was locked.
 const MOST_ATTEMPTS: usize = 16;

@@ -25,6 +25,16 @@ pub(crate) fn restored_from(location: &Location) -> Result<Option<String>, FileE
     Ok(text.map(|text| String::from_utf8_lossy(&text).trim_end().to_owned()))
 }
 
+/// Says that a restoring was begun here and not finished, as who wants the lock is told; `None` if none was.
+///
+/// # Errors
+/// If that cannot be read.
+pub(crate) fn unfinished_restoring(location: &Location) -> Result<Option<String>, FileError> {
+    let path = location.state_file(RESTORING);
+    let is_begun = Restoring::is_begun(location)?;
+    Ok(is_begun.then(|| LockError::Restoring { path }.to_string()))
+}
+
 /// Forgets that a catalog was restored: it goes on in the place of the one that was copied.
 ///
 /// # Errors

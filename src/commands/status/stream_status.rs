@@ -8,7 +8,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 use serde::Serialize;
 
 use super::calendar::{Amount, Calendar, DayRecords};
-use crate::archive::{Archive, Hold, Hours, Location, Lock, Noted};
+use crate::archive::{Archive, Hold, Hours, Location, Lock, Noted, unfinished_restoring};
 use crate::config::StreamPlace;
 use crate::coverage::{
     End, Entry, Gap, Journal, Liveness, LostDay, Running, Scope, ShownSilence, Silence, Standing, Wanted, gone_sentence,
@@ -64,7 +64,7 @@ pub(super) enum State {
     New,
     /// Its last record is older than allowed.
     Late,
-    /// Its last run failed, or was killed, or the archive cannot be read.
+    /// Its last run failed, or was killed, or the archive cannot be read, or is not restored as a whole.
     Failed,
 }
 
@@ -110,6 +110,7 @@ impl StreamStatus {
         let liveness = Liveness::of(Lock::last_holder(location), standing.newest.as_ref());
         let gone = standing.gone(location, *keep, now);
         let ended = last_ended(location, &standing, &liveness)?;
+        let unfinished = unfinished_restoring(location)?;
         let mut problems = problems(kind, &standing, ended.as_ref(), &liveness, now);
         let gone = gone.map(|gone| gone.to_string());
         // The last run may have said the same.
@@ -131,6 +132,8 @@ impl StreamStatus {
         let moments = last_record.zip(asked_at);
         let silence = moments.and_then(|(last, asked_at)| Silence::of(&Hours::read(location), last, asked_at));
         let state = state(ended.as_ref(), &liveness, lateness.is_some());
+        let state = unfinished.as_ref().map_or(state, |_| State::Failed);
+        problems.extend(unfinished);
         problems.extend(lateness);
         problems.extend(silence.and_then(|silence| silence.sentence()));
         let today = now.date_naive();

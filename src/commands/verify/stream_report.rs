@@ -6,7 +6,7 @@ use std::path::Path;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
-use crate::archive::{DayReport, HOLDS, Location, Problem};
+use crate::archive::{DayReport, HOLDS, Location, Problem, RESTORING, unfinished_restoring};
 use crate::coverage::Standing;
 use crate::fs::FileError;
 use crate::output::printable::printable;
@@ -207,6 +207,11 @@ impl StreamReport {
         for (date, wrong) in standing.wrong_days(now) {
             let file = location.day_name(date).unwrap_or_default();
             self.add_of_file(file, wrong.name(), wrong.to_string());
+        }
+        match unfinished_restoring(location) {
+            Ok(None) => {}
+            Ok(Some(problem)) => self.add_of_file(location.state_name(RESTORING), "not-restored", problem),
+            Err(error) => self.add_of_file(location.state_name(RESTORING), "unreadable", error.to_string()),
         }
         if let Err(problem) = &standing.holds {
             self.add_of_file(location.state_name(HOLDS), "holds-unknown", problem.clone());

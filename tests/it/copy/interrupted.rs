@@ -165,3 +165,31 @@ fn a_restoring_that_was_killed_when_all_was_there_goes_on_although_a_stream_is_i
 fn some_of(api: Api) -> Vec<Event> {
     (0..5).map(|n| event(api, at(n * DAY + 600), &n.to_string())).collect()
 }
+
+#[test]
+fn a_restoring_that_did_not_end_is_named_by_status_and_verify() {
+    let sandbox = serve(|options| options.give(Api::Mail, vec![event(Api::Mail, at(600), "a")]));
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    catalog.collect(0, &[]);
+    assert_eq!(catalog.run(&["status", "--nagios"]).code, 0);
+    let mark = catalog.folder(Api::Mail).join(".trailkeeper/mail_audit.restoring");
+    fs::write(&mark, "{}").unwrap();
+    let said = "says that a copy is restored here and not whole yet: `trailkeeper copy --from` goes on with it";
+    for (arguments, code) in [(&["status"][..], 0), (&["status", "--nagios"], 2), (&["verify"], 3)] {
+        let run = catalog.run(arguments);
+        assert!(
+            run.code == code && run.stdout.contains(said),
+            "{arguments:?}: {} {}{}",
+            run.code,
+            run.stdout,
+            run.stderr
+        );
+    }
+    let verified: serde_json::Value = serde_json::from_str(&catalog.run(&["verify", "--json"]).stdout).unwrap();
+    assert_eq!(
+        verified["streams"][0]["findings"][0]["problem"], "not-restored",
+        "{verified}"
+    );
+    fs::remove_file(&mark).unwrap();
+    assert_eq!(catalog.run(&["verify"]).code, 0);
+}
