@@ -50,7 +50,10 @@ pub(crate) async fn ask(
         http.with_timeout(limits.request_timeout),
         policy,
     )
-    .sharing(hosts.of(settings.source.address()), limits.concurrency);
+    .sharing(
+        hosts.share(settings.source.address(), settings.organization),
+        limits.concurrency,
+    );
     let mut asking = Asking {
         fetcher: &fetcher,
         reader: Reader::new(settings.kind.shape),

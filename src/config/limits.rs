@@ -89,7 +89,8 @@ const FETCH_CONCURRENCY: Setting<usize> = Setting {
         default: DefaultValue::Text("4"),
         example: None,
         doc: "How many requests to one host may be in flight at a time; 1 to 64. Streams on one host share the largest of their \
-              values, and each keeps to its own. The published rate limit of a service always applies.",
+              values, and each keeps to its own; with several organizations each has its own share, and all together at most 32. The \
+              published rate limit of a service always applies.",
     },
     parse: |text| whole_number(text, 1..=64),
 };

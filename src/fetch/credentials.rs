@@ -8,7 +8,7 @@ use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::host::Host;
+use super::host::Share;
 use crate::http::Http;
 use crate::http::retry::AttemptError;
 use crate::source::{Authorization, TokenRequest};
@@ -35,7 +35,7 @@ struct Minted {
 #[derive(Clone, Copy)]
 pub(super) struct Minting<'a> {
     pub(super) http: &'a Http,
-    pub(super) host: &'a Host,
+    pub(super) host: &'a Share,
     pub(super) requests: &'a AtomicU64,
 }
 

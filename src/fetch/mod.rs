@@ -1,7 +1,7 @@
 //! Fetching: one page with its retries here, the ranges of a window in `walk`: between bounds in `bounded` and `slice`, by page
 //! number in `numbered`.
 //!
-//! Imports: http, output, record, source, window.
+//! Imports: env, http, output, record, source, window.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -31,7 +31,7 @@ use effort::Effort;
 use form::{check_form, reject_those_in_the_future};
 use given::Given;
 pub(crate) use given::{LeftOver, WalkEnd};
-use host::Host;
+use host::Share;
 use learned::Learned;
 pub(crate) use learned::{Assumptions, Order};
 use plan::WalkPlan;
@@ -61,6 +61,7 @@ mod sightings;
 mod slice;
 mod stopwatch;
 mod survey;
+mod turns;
 mod under_way;
 pub mod walk;
 
@@ -69,6 +70,9 @@ const LATENESS: TimeDelta = TimeDelta::minutes(2);
 
 /// Services cut bounds to whole seconds.
 const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
+
+/// A run that asks for more than this takes more requests than one that goes on where the last one ended.
+const LONG: TimeDelta = TimeDelta::days(1);
 
 /// How often a status that can mean "too wide" comes until it is taken for that.
 const TOO_WIDE: u32 = 2;
@@ -91,7 +95,7 @@ pub struct Fetcher {
     http: Http,
     policy: RetryPolicy,
     credentials: Credentials,
-    host: Arc<Host>,
+    host: Share,
     slots: Semaphore,
     rate_limiter: RateLimiter,
     reader: Mutex<Reader>,
@@ -319,7 +323,7 @@ impl Fetcher {
             http,
             policy,
             credentials: Credentials::default(),
-            host: Arc::new(Host::new(1)),
+            host: Share::alone(1),
             slots: Semaphore::new(1),
             counters: Counters::default(),
             learned: Mutex::default(),
@@ -363,10 +367,15 @@ impl Fetcher {
 
     /// Allows `concurrency` pages at a time, from a host that other streams may use too.
     #[must_use]
-    pub(crate) fn sharing(mut self, host: Arc<Host>, concurrency: usize) -> Self {
+    pub(crate) fn sharing(mut self, host: Share, concurrency: usize) -> Self {
         self.host = host;
         self.slots = Semaphore::new(concurrency.max(1));
         self
+    }
+
+    /// Says how much is going to be asked for: other organizations at the host do not wait for what takes long.
+    pub(crate) fn expect(&self, asked: TimeDelta) {
+        self.host.expect_long(asked > LONG);
     }
 
     /// Returns the counts so far.

@@ -76,7 +76,7 @@ mod tests {
 
     use super::*;
     use crate::env::{ConfigErrors, Env};
-    use crate::fetch::host::Host;
+    use crate::fetch::host::Share;
     use crate::fetch::plan::TIME_TO_DISK;
     use crate::http::retry::RetryPolicy;
     use crate::http::{Http, Proxies};
@@ -100,7 +100,7 @@ mod tests {
             delay: Duration::ZERO,
         };
         Fetcher::new(source, Http::new(&Proxies::default()).unwrap(), policy)
-            .sharing(Arc::new(Host::new(concurrency)), concurrency)
+            .sharing(Share::alone(concurrency), concurrency)
     }
 
     /// Returns the numbers of the records of each range, by time, and the time up to which the window is complete with

@@ -24,7 +24,7 @@ use tracing::Instrument;
 
 use crate::archive::{Lock, LockError};
 use crate::config::{StreamSettings, UpkeepSettings};
-use crate::fetch::host::Hosts;
+use crate::fetch::host::{Address, Hosts};
 use crate::forward::{ForwardContext, Targets};
 use crate::http::{Http, SetupError};
 use crate::output::progress::{Progress, StreamProgress};
@@ -260,7 +260,11 @@ pub(crate) fn client<'a>(streams: impl Iterator<Item = &'a StreamSettings> + Clo
 
 /// Returns the hosts of these streams' services.
 pub(crate) fn hosts_of<'a>(streams: impl Iterator<Item = &'a StreamSettings>) -> Arc<Hosts> {
-    let addresses = streams.map(|settings| (settings.source.address(), settings.limits.concurrency));
+    let addresses = streams.map(|settings| Address {
+        url: settings.source.address(),
+        organization: settings.organization,
+        concurrency: settings.limits.concurrency,
+    });
     Arc::new(Hosts::new(addresses))
 }
 

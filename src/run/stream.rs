@@ -149,6 +149,8 @@ impl Fetching<'_> {
             return Ok(());
         }
         self.plan(spans.clone()).await?;
+        self.fetcher
+            .expect(spans.iter().map(|asked| asked.to - asked.from).sum());
         for (index, asked) in spans.iter().enumerate() {
             self.announce(asked);
             let plan = WalkPlan {
@@ -380,7 +382,7 @@ impl RunContext {
         if let Some(stale) = recovered.stale_date {
             http.distrust_date(stale);
         }
-        let host = self.hosts.of(settings.source.address());
+        let host = self.hosts.share(settings.source.address(), settings.organization);
         Fetcher::new(settings.source.clone(), http, policy)
             .sharing(host, limits.concurrency)
             .remembering(recovered.assumptions)
