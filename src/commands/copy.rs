@@ -188,7 +188,7 @@ fn show_copied(arguments: &Arguments, address: &Address, copied: Copied) -> Resu
             .into_iter()
             .partition::<Vec<_>, _>(|section| section.name == EVIDENCE);
         print_json(
-            selection.settings.organization,
+            selection.settings.organization(),
             &ShownCopy {
                 to: address.to_string(),
                 copy: copied.number,
@@ -262,7 +262,7 @@ fn show_restored(arguments: &Arguments, address: &Address, restored: Restored) -
     });
     let (evidence, streams) = sections.partition::<Vec<_>, _>(|section| section.stream == EVIDENCE);
     print_json(
-        selection.settings.organization,
+        selection.settings.organization(),
         &ShownRestored {
             from: address.to_string(),
             copy: restored.number,

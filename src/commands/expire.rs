@@ -143,7 +143,7 @@ fn show(selection: &Selection, streams: Vec<ShownStream>, is_undone: bool) -> Re
         log_problems(selection.verbosity, stream.stream, &stream.problem);
     }
     if selection.json {
-        print_streams(selection.settings.organization, &streams, exit)?;
+        print_streams(selection.settings.organization(), &streams, exit)?;
     } else {
         print_text(selection.verbosity, || text(&streams, is_undone))?;
     }

@@ -250,7 +250,7 @@ fn show(selection: &Selection, streams: &[ShownStream], exit: Exit) -> Result<()
     }
     if selection.json {
         let exit_code = exit as u8;
-        print_json(selection.settings.organization, &Shown { streams, exit_code })?;
+        print_json(selection.settings.organization(), &Shown { streams, exit_code })?;
     } else {
         print_text(selection.verbosity, || text(streams))?;
     }

@@ -78,6 +78,12 @@ impl Member {
         }
     }
 
+    /// Says what is to be known of its settings although they are right.
+    pub(super) fn log_warnings(&self) {
+        self.span()
+            .in_scope(|| self.warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
+    }
+
     /// Returns the span that names it in log lines; none without organizations.
     pub(super) fn span(&self) -> tracing::Span {
         match self.organization {
@@ -102,6 +108,11 @@ impl FailedMember {
             name: organization.name().to_owned(),
             problem: problem.to_owned(),
         }
+    }
+
+    /// Says why it is not collected.
+    pub(super) fn log(&self) {
+        tracing::error!(organization = self.name, "not collected: {}", self.problem);
     }
 
     /// Returns it as a part of the summary.

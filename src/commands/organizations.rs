@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
 
-use super::arguments::settings::SettingsArguments;
+use super::arguments::settings::{SettingsArguments, Turn};
 use super::error::CommandError;
 use super::{Command, CommandLine};
 use crate::config::{self, LogSettings};
@@ -23,15 +23,22 @@ use crate::process::shutdown::Shutdown;
 use crate::process::signals;
 use crate::source::SOURCES;
 
+/// What organizations claim for them alone, of each.
+pub(super) type Owned = BTreeMap<Organization, Vec<String>>;
+
 /// The organizations that are asked for.
 pub(super) struct Organizations {
     pub(super) dir: EnvDir,
-    /// In the order of their names.
-    pub(super) all: Vec<Organization>,
+    /// In the order of their names, with their settings.
+    pub(super) all: Vec<(Organization, Env)>,
+    /// Those that are known, and were not read.
+    pub(super) unchanged: Vec<Organization>,
     /// Files whose names are of none; nobody asked for them by name.
     pub(super) misnamed: Vec<Misnamed>,
     /// What is wrong with those that share with another one what only one can have: whose it is, nobody here can know.
     pub(super) sharing: BTreeMap<Organization, String>,
+    /// What all of the folder claim, be they asked for or not.
+    pub(super) owned: Owned,
 }
 
 impl Organizations {
@@ -41,6 +48,15 @@ impl Organizations {
     /// There is none, or not the one that was asked for; what all of them have is wrong; a credential or an id of one organization
     /// stands in the environment of the process, where it would be that of all.
     pub(super) fn find(arguments: &SettingsArguments, folder: &Path) -> Result<Self, ConfigErrors> {
+        Self::find_others(arguments, folder, &Owned::new())
+    }
+
+    /// Does the same, and reads only the settings of those that are not known.
+    pub(super) fn find_others(
+        arguments: &SettingsArguments,
+        folder: &Path,
+        known: &Owned,
+    ) -> Result<Self, ConfigErrors> {
         let dir = EnvDir::new(folder);
         let mut errors = dir.shared().errors().clone();
         config::refuse_what_is_of_one(&dir.process(), SOURCES, &mut errors);
@@ -51,17 +67,27 @@ impl Organizations {
                 return Err(errors);
             }
         };
-        let (mut all, mut misnamed) = (Vec::new(), Vec::new());
+        let (mut all, mut unchanged, mut misnamed) = (Vec::new(), Vec::new(), Vec::new());
+        let mut owned = Owned::new();
         for one in listed {
             match one {
-                Ok(organization) => all.push(organization),
+                Ok(organization) => match known.get(&organization) {
+                    Some(claims) => {
+                        owned.insert(organization, claims.clone());
+                        unchanged.push(organization);
+                    }
+                    None => {
+                        let env = dir.read(organization);
+                        owned.insert(organization, config::owned(&env, SOURCES));
+                        all.push((organization, env));
+                    }
+                },
                 Err(other) => misnamed.push(other),
             }
         }
-        let sharing = sharing(&dir, &all);
         let wanted = &arguments.organizations;
         for name in wanted {
-            if !all.iter().any(|organization| organization.name() == name) {
+            if !owned.keys().any(|organization| organization.name() == name) {
                 let folder = folder.display();
                 let problem = format!(
                     "must name organizations, and {folder} has no file {}.env",
@@ -71,9 +97,11 @@ impl Organizations {
             }
         }
         if !wanted.is_empty() {
-            all.retain(|organization| wanted.iter().any(|name| name == organization.name()));
+            let is_wanted = |organization: &Organization| wanted.iter().any(|name| name == organization.name());
+            all.retain(|(organization, _)| is_wanted(organization));
+            unchanged.retain(is_wanted);
             misnamed.clear();
-        } else if all.is_empty() && misnamed.is_empty() {
+        } else if owned.is_empty() && misnamed.is_empty() {
             let folder = folder.display();
             errors.add(
                 "--env-dir",
@@ -84,8 +112,10 @@ impl Organizations {
             Ok(Self {
                 dir,
                 all,
+                unchanged,
                 misnamed,
-                sharing,
+                sharing: sharing(&owned),
+                owned,
             })
         } else {
             Err(errors)
@@ -94,16 +124,15 @@ impl Organizations {
 }
 
 /// Finds the organizations that share what only one can have, be they asked for or not, and says with whom.
-fn sharing(dir: &EnvDir, all: &[Organization]) -> BTreeMap<Organization, String> {
-    let mut owners: BTreeMap<String, Vec<Organization>> = BTreeMap::new();
-    for organization in all {
-        for owned in config::owned(&dir.read(*organization), SOURCES) {
-            owners.entry(owned).or_default().push(*organization);
+fn sharing(owned: &Owned) -> BTreeMap<Organization, String> {
+    let mut owners: BTreeMap<&str, Vec<Organization>> = BTreeMap::new();
+    for (organization, claims) in owned {
+        for claim in claims {
+            owners.entry(claim).or_default().push(*organization);
         }
     }
     let mut problems: BTreeMap<Organization, String> = BTreeMap::new();
-    for (owned, owners) in owners {
-        let mut distinct = owners.clone();
+    for (owned, mut distinct) in owners {
         distinct.dedup();
         for organization in distinct.iter().filter(|_| distinct.len() > 1) {
             let others = distinct.iter().filter(|other| *other != organization);
@@ -155,16 +184,16 @@ pub(super) async fn run_each(
         tracing::error!(organization = name, "the name of a file of --env-dir {problem}");
         outcomes.add(name, Exit::StreamFailed);
     }
-    for (index, organization) in organizations.all.iter().enumerate() {
+    for (index, (organization, env)) in organizations.all.into_iter().enumerate() {
         if shutdown.as_ref().is_some_and(Shutdown::is_requested) {
             tracing::warn!("stopped before {organization}; it and what follows was not done");
             return Ok(outcomes.exit().max(Exit::StreamFailed));
         }
-        let one = of(typed, *organization)?;
-        announce(&one, *organization, index == 0)?;
-        let exit = match organizations.sharing.get(organization) {
-            Some(problem) => failed(&one, *organization, CommandError::setup(problem)),
-            None => run_one(&one, *organization, log, clock).await,
+        let one = of(typed, organization, env)?;
+        announce(&one, organization, index == 0)?;
+        let exit = match organizations.sharing.get(&organization) {
+            Some(problem) => failed(&one, organization, CommandError::setup(problem)),
+            None => run_one(&one, organization, log, clock).await,
         };
         outcomes.add(organization.name(), exit);
     }
@@ -231,14 +260,14 @@ fn failed(command: &Command, organization: Organization, error: CommandError) ->
 }
 
 /// Returns the command as it is for one of them.
-fn of(typed: &[OsString], organization: Organization) -> Result<Command, CommandError> {
+fn of(typed: &[OsString], organization: Organization, env: Env) -> Result<Command, CommandError> {
     let filled_in = typed.iter().map(|argument| match argument.to_str() {
         Some(argument) => organization.fill_in(argument).into(),
         None => argument.clone(),
     });
     let mut command = CommandLine::command_of(filled_in.collect()).map_err(CommandError::usage)?;
     if let Some(settings) = command.settings() {
-        settings.organization = Some(organization);
+        settings.turn = Some(Turn::of(organization, env));
     }
     Ok(command)
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         Exit::StreamFailed
     };
     if selection.json {
-        print_streams(selection.settings.organization, &streams, exit)?;
+        print_streams(selection.settings.organization(), &streams, exit)?;
     } else if !arguments.goes_to_stdout() {
         let records: u64 = streams.iter().map(|stream| stream.records).sum();
         print_text(selection.verbosity, || {

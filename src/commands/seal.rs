@@ -87,7 +87,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         log_problems(selection.verbosity, name, &stream.problems);
     }
     if selection.json {
-        print_json(selection.settings.organization, &shown(&seal, exit))?;
+        print_json(selection.settings.organization(), &shown(&seal, exit))?;
     } else {
         print_text(selection.verbosity, || text(&seal))?;
     }

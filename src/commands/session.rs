@@ -1,5 +1,6 @@
 //! What `collect` and `reconcile` need before the first request: settings, log, sinks.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use chrono::{DateTime, Utc};
@@ -8,11 +9,11 @@ use tracing::Instrument;
 use super::error::CommandError;
 use super::evidence_standing::EvidenceStanding;
 use super::member::{FailedMember, Member};
-use super::organizations::Organizations;
+use super::organizations::{Organizations, Owned};
 use super::sealing;
 use super::session_options::SessionOptions;
 use crate::config::{LOG_FORMAT, LogSettings, StreamSettings};
-use crate::env::{Changes, ConfigErrors, Env, Organization, Row, ServiceManager};
+use crate::env::{Changes, ConfigErrors, Env, Organization, Row, ServiceManager, Stamps};
 use crate::metrics::EvidenceFigures;
 use crate::output::logging::Log;
 use crate::output::progress::Progress;
@@ -22,9 +23,6 @@ use crate::process::signals;
 use crate::run::summary::Summary;
 use crate::run::{self, Job, RunOptions, StartError};
 
-/// What has changed of an organization that was not there before, or is not any more.
-const ITS_FILE: &str = "its file";
-
 /// Everything that is ready before the first request.
 pub(super) struct Session<'a> {
     options: SessionOptions<'a>,
@@ -32,6 +30,10 @@ pub(super) struct Session<'a> {
     pub(super) members: Vec<Member>,
     /// Organizations that cannot be collected, and why.
     pub(super) failed: Vec<FailedMember>,
+    /// Organizations whose settings have become wrong and stay as they were, and why.
+    kept: BTreeMap<String, String>,
+    /// What was seen of the files of organizations, if there are several.
+    seen: Option<Seen>,
     /// The program's own log.
     log_settings: LogSettings,
     /// The service manager that started the process, if it expects reports.
@@ -39,6 +41,31 @@ pub(super) struct Session<'a> {
     pub(super) progress: Progress,
     pub(super) with_colours: bool,
     pub(super) log: &'a Log,
+    clock: fn() -> DateTime<Utc>,
+}
+
+/// The files of a folder as they were when they were read.
+#[derive(Clone)]
+struct Seen {
+    stamps: Stamps,
+    owned: Owned,
+}
+
+/// Why the settings are read again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Occasion {
+    /// Somebody has asked for it.
+    Asked,
+    /// The folder of organizations is looked at from time to time.
+    Look,
+}
+
+/// What has changed of the settings.
+#[derive(Debug)]
+enum Change {
+    Added,
+    Removed,
+    Changed(Changes),
 }
 
 impl<'a> Session<'a> {
@@ -48,50 +75,99 @@ impl<'a> Session<'a> {
         log: &'a Log,
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Self, CommandError> {
-        let read = Read::all(&options)?;
+        let read = Read::all(&options, &Owned::new(), clock())?;
         let progress = Progress::unless_quiet(options.verbosity.quiet);
         // For each organization in turn it was started before.
-        if options.settings.organization.is_none() {
+        if options.settings.organization().is_none() {
             log.start(read.log.options(options.verbosity, &progress, clock))?;
         }
-        read.log_warnings();
+        read.members.iter().for_each(Member::log_warnings);
+        read.failed.iter().for_each(FailedMember::log);
         Ok(Self {
             options,
             members: read.members,
             failed: read.failed,
+            kept: BTreeMap::new(),
+            seen: read.seen,
             log_settings: read.log,
             manager: read.env.service_manager(),
             progress,
             with_colours: stdout_takes_colours(read.env.allows_colours()),
             log,
+            clock,
         })
     }
 
-    /// Reads the settings again, and takes them if they are right; returns what has changed.
-    pub(super) fn reload(&mut self) -> Result<Changes, CommandError> {
+    /// Returns whether the folder of organizations may have others than those that were read: a file has changed, or one that was
+    /// wrong may be right now.
+    pub(super) async fn has_other_files(&self) -> bool {
+        let (Some(seen), Some(folder)) = (&self.seen, self.options.settings.dir()) else {
+            return false;
+        };
+        if !self.failed.is_empty() || !self.kept.is_empty() {
+            return true;
+        }
+        let now = (self.clock)();
+        let look = tokio::task::spawn_blocking(move || Stamps::of(&folder, now)).await;
+        !matches!(look, Ok(Ok(stamps)) if stamps.are_same_as(&seen.stamps))
+    }
+
+    /// Reads the settings again, and takes them if they are right; returns the names of the streams that are to begin anew, if
+    /// anything has changed.
+    pub(super) fn reload(&mut self, occasion: Occasion) -> Result<Option<BTreeSet<&'static str>>, CommandError> {
         // The file of an organization may go: so does the organization.
         for member in self.members.iter().filter(|member| member.organization.is_none()) {
             member.fingerprint.check_settings_file(&self.options.settings.load())?;
         }
-        let mut read = Read::all(&self.options)?;
-        read.keep_what_was_right(&self.members);
-        for failed in read.failed.iter().filter(|failed| !self.failed.contains(failed)) {
-            tracing::error!(organization = failed.name, "not collected: {}", failed.problem);
+        let mut read = Read::all(&self.options, &self.known(occasion), (self.clock)())?;
+        read.take_unchanged(&self.members);
+        let kept = read.keep_what_was_right(&self.members);
+        for (name, problem) in &kept {
+            if occasion == Occasion::Asked || self.kept.get(name) != Some(problem) {
+                let text = "its settings could not be read again, and stay as they were";
+                tracing::error!(organization = name, "{text}: {problem}");
+            }
         }
-        self.failed.clone_from(&read.failed);
+        let is_new = |failed: &&FailedMember| !self.failed.contains(failed);
+        read.failed.iter().filter(is_new).for_each(FailedMember::log);
+        (self.kept, self.failed, self.seen) = (kept, read.failed.clone(), read.seen.clone());
         if read.log.file != self.log_settings.file {
             self.log.move_to(&read.log.file)?;
         }
         if read.log.format != self.log_settings.format {
             tracing::warn!("another LOG_FORMAT is taken when the program is started again");
         }
-        let changes = read.changes_from(&self.members).without(&LOG_FORMAT.name());
-        if changes.is_empty() {
-            return Ok(changes);
+        let changes = read.changes_from(&self.members);
+        changes
+            .iter()
+            .for_each(|(organization, change)| change.log(*organization));
+        (self.members, self.log_settings) = (read.members, read.log);
+        let has_changed = |member: &&Member| changes.contains_key(&member.organization);
+        let changed: Vec<_> = self.members.iter().filter(has_changed).collect();
+        changed.iter().for_each(|member| member.log_warnings());
+        let streams = changed.iter().flat_map(|member| &member.config.streams);
+        Ok((!changes.is_empty()).then(|| streams.map(StreamSettings::name).collect()))
+    }
+
+    /// Returns the organizations that need not be read again at a look: their files are as they were, and they were right.
+    fn known(&self, occasion: Occasion) -> Owned {
+        let (Some(seen), Some(folder), Occasion::Look) = (&self.seen, self.options.settings.dir(), occasion) else {
+            return Owned::new();
+        };
+        let Ok(stamps) = Stamps::of(&folder, (self.clock)()) else {
+            return Owned::new();
+        };
+        if !stamps.have_same_common(&seen.stamps) {
+            return Owned::new();
         }
-        read.log_warnings();
-        (self.members, self.failed, self.log_settings) = (read.members, read.failed, read.log);
-        Ok(changes)
+        let right = self.members.iter().filter_map(|member| member.organization);
+        let known = right.filter(|organization| {
+            let name = organization.name();
+            !self.kept.contains_key(name) && stamps.has_same(&seen.stamps, name)
+        });
+        known
+            .filter_map(|organization| Some((organization, seen.owned.get(&organization)?.clone())))
+            .collect()
     }
 
     /// Returns the settings of all streams.
@@ -164,6 +240,9 @@ struct Read {
     log: LogSettings,
     members: Vec<Member>,
     failed: Vec<FailedMember>,
+    /// Organizations that are known, and were not read.
+    unchanged: Vec<Organization>,
+    seen: Option<Seen>,
 }
 
 impl Read {
@@ -171,9 +250,9 @@ impl Read {
     ///
     /// # Errors
     /// All that is wrong with what the program has to know; of organizations, what all of them have, and that there is none.
-    fn all(options: &SessionOptions<'_>) -> Result<Self, ConfigErrors> {
-        match (options.settings.organization, options.settings.dir()) {
-            (None, Some(folder)) => Self::organizations(options, &folder),
+    fn all(options: &SessionOptions<'_>, known: &Owned, now: DateTime<Utc>) -> Result<Self, ConfigErrors> {
+        match (options.settings.organization(), options.settings.dir()) {
+            (None, Some(folder)) => Self::organizations(options, &folder, known, now),
             _ => Self::one(options),
         }
     }
@@ -188,18 +267,29 @@ impl Read {
                 log,
                 members: vec![member],
                 failed: Vec::new(),
+                unchanged: Vec::new(),
+                seen: None,
             }),
             None => Err(errors),
         }
     }
 
-    fn organizations(options: &SessionOptions<'_>, folder: &Path) -> Result<Self, ConfigErrors> {
+    fn organizations(
+        options: &SessionOptions<'_>,
+        folder: &Path,
+        known: &Owned,
+        now: DateTime<Utc>,
+    ) -> Result<Self, ConfigErrors> {
+        // Before anything is read: what changes meanwhile is seen at the next look.
+        let stamps = Stamps::of(folder, now).ok();
         let Organizations {
             dir,
             all,
+            mut unchanged,
             misnamed,
             sharing,
-        } = Organizations::find(options.settings, folder)?;
+            owned,
+        } = Organizations::find_others(options.settings, folder, known)?;
         let mut errors = ConfigErrors::default();
         let log = LogSettings::read(dir.shared(), &mut errors);
         let Some(log) = log.filter(|_| errors.is_empty()) else {
@@ -209,12 +299,15 @@ impl Read {
             Vec::new(),
             misnamed.into_iter().map(FailedMember::from).collect::<Vec<_>>(),
         );
-        for organization in all {
-            if let Some(problem) = sharing.get(&organization) {
-                failed.push(FailedMember::sharing(organization, problem));
-                continue;
-            }
-            match Member::read(&dir.read(organization), options) {
+        let asked_for = all.iter().map(|(organization, _)| organization).chain(&unchanged);
+        let shares = asked_for.filter_map(|one| Some(FailedMember::sharing(*one, sharing.get(one)?)));
+        failed.extend(shares);
+        unchanged.retain(|organization| !sharing.contains_key(organization));
+        let alone = all
+            .into_iter()
+            .filter(|(organization, _)| !sharing.contains_key(organization));
+        for (organization, env) in alone {
+            match Member::read(&env, options) {
                 Ok(member) => members.push(member),
                 Err(errors) => failed.push(FailedMember::new(organization.name(), &errors)),
             }
@@ -224,66 +317,74 @@ impl Read {
             log,
             members,
             failed,
+            unchanged,
+            seen: stamps.map(|stamps| Seen { stamps, owned }),
         })
     }
 
-    /// Organizations whose settings were right and are not any more go on with those that were.
-    fn keep_what_was_right(&mut self, members: &[Member]) {
-        let was_right = |failed: &FailedMember| {
-            let named = |member: &&Member| {
-                member
-                    .organization
-                    .is_some_and(|organization| organization.name() == failed.name)
-            };
-            members.iter().find(named)
-        };
+    /// Takes the members that need not be read again.
+    fn take_unchanged(&mut self, members: &[Member]) {
+        let unchanged = std::mem::take(&mut self.unchanged);
+        let is_unchanged = |member: &&Member| member.organization.is_some_and(|one| unchanged.contains(&one));
+        self.members.extend(members.iter().filter(is_unchanged).cloned());
+        self.members.sort_by_key(|member| member.organization);
+    }
+
+    /// Organizations whose settings were right and are not any more go on with those that were; returns them, and what is wrong.
+    fn keep_what_was_right(&mut self, members: &[Member]) -> BTreeMap<String, String> {
+        let before: BTreeMap<_, _> = members
+            .iter()
+            .filter_map(|member| Some((member.organization?.name(), member)))
+            .collect();
+        let mut kept = BTreeMap::new();
         for failed in std::mem::take(&mut self.failed) {
-            match was_right(&failed) {
+            match before.get(failed.name.as_str()) {
                 Some(member) => {
-                    let FailedMember { name, problem } = failed;
-                    tracing::error!(
-                        organization = name,
-                        "its settings could not be read again, and stay as they were: {problem}"
-                    );
-                    self.members.push(member.clone());
+                    self.members.push(Member::clone(member));
+                    kept.insert(failed.name, failed.problem);
                 }
                 None => self.failed.push(failed),
             }
         }
         self.members.sort_by_key(|member| member.organization);
+        kept
     }
 
-    /// Returns what is another setting than these members have, by name.
-    fn changes_from(&self, members: &[Member]) -> Changes {
-        let mut changes = Changes::default();
+    /// Returns of whom something is another than these members have.
+    fn changes_from(&self, members: &[Member]) -> BTreeMap<Option<Organization>, Change> {
+        let before: BTreeMap<_, _> = members.iter().map(|member| (member.organization, member)).collect();
+        let mut changes = BTreeMap::new();
         for member in &self.members {
-            let before = members.iter().find(|before| before.organization == member.organization);
-            let changed = match before {
-                Some(before) => member.fingerprint.changes_from(&before.fingerprint),
-                None => Changes::of(ITS_FILE),
+            let change = match before.get(&member.organization) {
+                Some(before) => {
+                    let changes = member.fingerprint.changes_from(&before.fingerprint);
+                    Change::Changed(changes.without(&LOG_FORMAT.name()))
+                }
+                None => Change::Added,
             };
-            changes.add(member.organization, changed);
+            changes.insert(member.organization, change);
         }
-        let is_gone = |before: &&Member| {
-            !self
-                .members
-                .iter()
-                .any(|member| member.organization == before.organization)
-        };
-        for before in members.iter().filter(is_gone) {
-            changes.add(before.organization, Changes::of(ITS_FILE));
-        }
+        changes.retain(|_, change| !matches!(change, Change::Changed(changes) if changes.is_empty()));
+        let now: BTreeSet<_> = self.members.iter().map(|member| member.organization).collect();
+        let gone = before.into_keys().filter(|before| !now.contains(before));
+        changes.extend(gone.map(|gone| (gone, Change::Removed)));
         changes
     }
+}
 
-    fn log_warnings(&self) {
-        for member in &self.members {
-            member
-                .span()
-                .in_scope(|| member.warnings.iter().for_each(|warning| tracing::warn!("{warning}")));
-        }
-        for failed in &self.failed {
-            tracing::error!(organization = failed.name, "not collected: {}", failed.problem);
+impl Change {
+    /// Says whose settings are others; without organizations, those of the installation.
+    fn log(&self, organization: Option<Organization>) {
+        let Some(organization) = organization else {
+            if let Self::Changed(changes) = self {
+                tracing::info!("the settings were read again, and the streams start anew with them: {changes} changed");
+            }
+            return;
+        };
+        match self {
+            Self::Added => tracing::info!(%organization, "added: it is collected from now on"),
+            Self::Removed => tracing::info!(%organization, "removed: it is not collected any more"),
+            Self::Changed(changes) => tracing::info!(%organization, "changed, and its streams start anew: {changes}"),
         }
     }
 }

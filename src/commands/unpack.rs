@@ -103,7 +103,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         tracing::warn!("{AGENTS}");
     }
     if selection.json {
-        print_streams(selection.settings.organization, &streams, exit)?;
+        print_streams(selection.settings.organization(), &streams, exit)?;
     } else {
         print_text(selection.verbosity, || text(&streams))?;
     }

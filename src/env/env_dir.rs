@@ -7,7 +7,7 @@ use super::dotenv::{self, EnvFile, Location};
 use super::{ConfigErrors, Env, Organization, Value, Variables, with};
 
 /// The file of what all organizations have; no organization can have its name.
-const COMMON: &str = "common";
+pub(super) const COMMON: &str = "common";
 
 /// How the names of the files end.
 const EXTENSION: &str = "env";
@@ -125,9 +125,14 @@ fn file(folder: &Path, name: &str) -> PathBuf {
 
 /// Returns what `NAME.env` is the file of; `None` for other files, hidden ones, and `common.env`.
 fn stem(path: &Path) -> Option<String> {
+    settings_of(path).filter(|name| name != COMMON)
+}
+
+/// Returns whose settings a file has, [`COMMON`] among them; `None` for other files and hidden ones.
+pub(super) fn settings_of(path: &Path) -> Option<String> {
     let is_ours = path.extension().is_some_and(|extension| extension == EXTENSION);
     let name = path.file_stem()?.to_string_lossy();
-    (is_ours && !name.starts_with('.') && name != COMMON && !path.is_dir()).then(|| name.into_owned())
+    (is_ours && !name.starts_with('.') && !path.is_dir()).then(|| name.into_owned())
 }
 
 #[cfg(test)]

@@ -11,7 +11,7 @@ use std::sync::OnceLock;
 use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
-use super::{ConfigErrors, Env, Organization, Value};
+use super::{ConfigErrors, Env, Value};
 
 /// More than any file has that a variable names for its content: a token, certificates.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -81,22 +81,6 @@ impl Fingerprint {
 }
 
 impl Changes {
-    /// Returns that this has changed.
-    pub(crate) fn of(what: &str) -> Self {
-        Self(vec![what.to_owned()])
-    }
-
-    /// Adds what has changed of an organization, if there are several.
-    pub(crate) fn add(&mut self, organization: Option<Organization>, changes: Self) {
-        let changes = changes.0.into_iter();
-        match organization {
-            Some(organization) => self
-                .0
-                .extend(changes.map(|changed| format!("{organization}: {changed}"))),
-            None => self.0.extend(changes),
-        }
-    }
-
     /// Returns them without a variable that takes no effect.
     pub(crate) fn without(mut self, variable: &str) -> Self {
         self.0.retain(|changed| changed != variable);

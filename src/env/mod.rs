@@ -16,6 +16,7 @@ mod query;
 mod secret;
 mod secrets;
 mod service_manager;
+mod stamps;
 mod statements;
 pub(crate) mod system;
 mod value;
@@ -42,6 +43,7 @@ pub use secret::StandingSecret;
 pub(crate) use secret::{password, token};
 pub(crate) use secrets::Secrets;
 pub(crate) use service_manager::ServiceManager;
+pub(crate) use stamps::Stamps;
 use system::TRAILKEEPER_ENV_DIR;
 pub(crate) use value::{
     InvalidValue, address, endpoint, file_mode, folder, is_loopback, one_of, seconds, text, whole_number, yes_or_no,

@@ -1,6 +1,6 @@
 //! Whether the streams are well: what `/healthz` says.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -20,6 +20,8 @@ pub(crate) struct Health {
     /// How long ago a run may have ended.
     allowed: Duration,
     streams: BTreeMap<&'static str, Option<LastRun>>,
+    /// Organizations that cannot be collected.
+    failed: BTreeSet<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +36,9 @@ pub(crate) struct HealthReport {
     /// Whether every stream is well.
     pub(crate) healthy: bool,
     streams: Vec<StreamHealth>,
+    /// Organizations that cannot be collected, whatever their streams are; what is wrong with them stands in the log.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    failed_organizations: Vec<String>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -51,6 +56,7 @@ impl Health {
         Self {
             allowed: LEAST_ALLOWED.max(interval * INTERVALS),
             streams: streams.into_iter().map(|stream| (stream, None)).collect(),
+            failed: BTreeSet::new(),
         }
     }
 
@@ -60,6 +66,11 @@ impl Health {
         for stream in streams {
             self.streams.entry(stream).or_default();
         }
+    }
+
+    /// Notes the organizations that cannot be collected.
+    pub(crate) fn fail(&mut self, organizations: impl Iterator<Item = String>) {
+        self.failed = organizations.collect();
     }
 
     /// Notes a run. One that was shut down says nothing about the stream, and is not to be noted.
@@ -81,8 +92,9 @@ impl Health {
         });
         let streams: Vec<_> = streams.collect();
         HealthReport {
-            healthy: streams.iter().all(|stream| stream.healthy),
+            healthy: self.failed.is_empty() && streams.iter().all(|stream| stream.healthy),
             streams,
+            failed_organizations: self.failed.iter().cloned().collect(),
         }
     }
 }
@@ -133,6 +145,20 @@ mod tests {
             problems(&health, at(16)),
             [None, Some("its last run ended 16m ago, and 15m is allowed".to_owned())]
         );
+    }
+
+    #[test]
+    fn an_organization_that_cannot_be_collected_is_not_well() {
+        let mut health = Health::new(["acme/tfc"], Duration::from_secs(60));
+        health.run("acme/tfc", at(0), true);
+        health.fail(["zeta".to_owned()].into_iter());
+        let report = health.report(at(1));
+        assert_eq!(
+            (report.healthy, report.failed_organizations.as_slice()),
+            (false, &["zeta".to_owned()][..])
+        );
+        health.fail(std::iter::empty());
+        assert!(health.report(at(1)).healthy);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Collecting repeatedly: each stream at its own interval, with all locks held from start to end. One that could not be
+//! Collecting one stream repeatedly, at its own interval, with its lock held from start to end. One that could not be
 //! taken, or whose file or folder was removed or replaced, is taken before the next run.
 
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::run::stream::{RunContext, collect};
 use crate::run::summary::{StreamSummary, Times};
 use crate::run::upkeep::{Due, Upkeep};
 use crate::run::writer::{Access, not_locked};
-use crate::run::{Job, StartError, can_take_long, hosts_of, lock_all};
+use crate::run::{Job, StartError, can_take_long, lock_all};
 use crate::upkeep::Kept;
 use crate::window::{Range, bound};
 
@@ -61,65 +61,35 @@ pub(crate) struct RunReport {
     pub(crate) wait: Option<Duration>,
 }
 
-/// Collects these streams until `shutdown`, each in its own task. Every run is sent to the receiver, which ends when
-/// the last stream has ended.
-///
-/// # Errors
-/// Another run holds one of the catalogs, and is not waited for; then nothing is collected.
-pub(crate) fn follow(
-    jobs: &[Job],
-    options: &FollowOptions,
-    progress: &Progress,
-    shutdown: &Shutdown,
-) -> Result<mpsc::Receiver<RunReport>, StartError> {
-    let locks = first_locks(jobs, options)?;
-    let hosts = hosts_of(jobs.iter().map(Job::settings));
-    let slots = Arc::new(Slots::of(jobs.len()));
-    let (sender, reports) = mpsc::channel(jobs.len().max(1));
-    for (job, locked) in jobs.iter().zip(locks) {
-        let stream = Stream {
-            settings: Arc::clone(&job.settings),
-            lock: locked,
-            options: options.clone(),
-            hosts: Arc::clone(&hosts),
-            slots: Arc::clone(&slots),
-            targets: job.targets.clone(),
-            upkeep: Arc::clone(&job.upkeep),
-            progress: progress.clone(),
-            shutdown: shutdown.clone(),
-        };
-        // Adds the stream's name to each of its log lines; at the error level, so that `-q` keeps it.
-        let span = tracing::error_span!("stream", stream = job.settings.name());
-        tokio::spawn(stream.keep_collecting(sender.clone()).instrument(span));
-    }
-    Ok(reports)
-}
-
 /// Takes the locks; one that cannot be taken now is tried again with each run.
-fn first_locks(jobs: &[Job], options: &FollowOptions) -> Result<Vec<Option<Arc<Lock>>>, StartError> {
+pub(super) fn first_locks(jobs: &[Job], options: &FollowOptions) -> Result<Vec<Option<Lock>>, StartError> {
     if options.waits_for_locks {
         return Ok(jobs.iter().map(|_| None).collect());
     }
     let locks = lock_all(jobs, COMMAND, (options.clock)())?.into_iter();
-    Ok(locks.map(|locked| locked.ok().map(Arc::new)).collect())
+    Ok(locks.map(Result::ok).collect())
 }
 
-struct Stream {
-    settings: Arc<StreamSettings>,
-    lock: Option<Arc<Lock>>,
-    options: FollowOptions,
-    hosts: Arc<Hosts>,
-    slots: Arc<Slots>,
-    targets: Targets,
-    upkeep: Arc<UpkeepSettings>,
-    progress: Progress,
-    shutdown: Shutdown,
+/// A stream, and what it is collected with.
+pub(super) struct Stream {
+    pub(super) settings: Arc<StreamSettings>,
+    pub(super) lock: Option<Arc<Lock>>,
+    pub(super) options: FollowOptions,
+    pub(super) hosts: Arc<Hosts>,
+    pub(super) slots: Arc<Slots>,
+    pub(super) targets: Targets,
+    pub(super) upkeep: Arc<UpkeepSettings>,
+    pub(super) progress: Progress,
+    /// Ends it, after the write under way.
+    pub(super) shutdown: Shutdown,
 }
 
 impl Stream {
-    async fn keep_collecting(mut self, reports: mpsc::Sender<RunReport>) {
+    /// Collects until the shutdown; every run is sent to the receiver.
+    pub(super) async fn keep_collecting(mut self, reports: mpsc::Sender<RunReport>) {
         let mut range = self.options.range;
         let mut failures = 0;
+        let mut is_first = true;
         let mut forwarding = None;
         let mut due = Due::default();
         while !self.shutdown.is_requested() {
@@ -147,7 +117,8 @@ impl Stream {
                 None => (range, failures) = (Range::default(), 0),
                 Some(_) => failures += 1,
             }
-            let next = Instant::now() + wait(self.options.interval, failures, fastrand::f64());
+            let next = Instant::now() + self.wait(is_first, failures);
+            is_first = false;
             collected.forwarded = self.forwarded_until(next, &mut forwarding).await;
             if let Some(lock) = held.filter(|_| due.is_due(began)) {
                 collected.kept = self.keep_up(&lock, began).await;
@@ -176,6 +147,16 @@ impl Stream {
             // Its result was logged there.
             let _ = forwarding.await;
         }
+    }
+
+    /// Returns the wait after a run. After the first one of an organization's stream it is shorter, by its name, so that from then on
+    /// the streams of many begin at different moments.
+    fn wait(&self, is_first: bool, failures: u32) -> Duration {
+        let interval = self.options.interval;
+        if is_first && failures == 0 && self.settings.organization.is_some() {
+            return interval.mul_f64(share(self.settings.name()));
+        }
+        wait(interval, failures, fastrand::f64())
     }
 
     async fn keep_up(&self, lock: &Arc<Lock>, now: DateTime<Utc>) -> Option<Kept> {
@@ -269,6 +250,12 @@ fn held(lock: Arc<Lock>, now: DateTime<Utc>) -> Result<Arc<Lock>, LockError> {
     Ok(Arc::new(taken))
 }
 
+/// Returns a number from 0 to 1 for a name, always the same, and evenly spread over many names.
+fn share(name: &str) -> f64 {
+    let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
+    (hash >> 32) as f64 / f64::from(u32::MAX)
+}
+
 /// Returns the wait after a run: the interval, doubled with each failure after the first. `jitter`, from 0 to 1, makes
 /// it up to a tenth shorter or longer, so that many collectors do not stay in step.
 fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
@@ -319,6 +306,19 @@ mod tests {
     fn a_failing_stream_is_asked_less_and_less_often() {
         let waits: Vec<_> = (0..7).map(|failures| wait(MINUTE, failures, 0.5).as_secs()).collect();
         assert_eq!(waits, [60, 60, 120, 240, 480, 900, 900]);
+    }
+
+    #[test]
+    fn the_moments_of_many_streams_are_spread_over_the_interval() {
+        let mut tenths = [0; 10];
+        for number in 0..1_000 {
+            for kind in ["yandex-mail", "yandex-disk", "tfc"] {
+                let share = share(&format!("o{number}/{kind}"));
+                assert!((0.0..=1.0).contains(&share));
+                tenths[((share * 10.0) as usize).min(9)] += 1;
+            }
+        }
+        assert!(tenths.iter().all(|count| (240..=360).contains(count)), "{tenths:?}");
     }
 
     #[test]

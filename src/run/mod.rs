@@ -5,6 +5,7 @@
 pub(crate) mod clocks;
 mod collected;
 pub(crate) mod follow;
+pub(crate) mod following;
 mod job;
 pub(crate) mod lateness;
 mod run_journal;
@@ -260,12 +261,15 @@ pub(crate) fn client<'a>(streams: impl Iterator<Item = &'a StreamSettings> + Clo
 
 /// Returns the hosts of these streams' services.
 pub(crate) fn hosts_of<'a>(streams: impl Iterator<Item = &'a StreamSettings>) -> Arc<Hosts> {
-    let addresses = streams.map(|settings| Address {
+    Arc::new(Hosts::new(addresses(streams)))
+}
+
+fn addresses<'a>(streams: impl Iterator<Item = &'a StreamSettings>) -> impl Iterator<Item = Address<'a>> {
+    streams.map(|settings| Address {
         url: settings.source.address(),
         organization: settings.organization,
         concurrency: settings.limits.concurrency,
-    });
-    Arc::new(Hosts::new(addresses))
+    })
 }
 
 fn log_end(collected: &Collected) {

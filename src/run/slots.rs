@@ -1,5 +1,7 @@
 //! How many streams are collected at the same time: each has threads of its own, and there can be thousands.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 /// The most streams that are collected at the same time.
@@ -10,10 +12,8 @@ const MOST_LONG: usize = MOST / 2;
 
 /// The slots of all streams; without a limit where so few of them are that none would wait.
 #[derive(Debug)]
-pub(super) struct Slots(Option<Limited>);
-
-#[derive(Debug)]
-struct Limited {
+pub(super) struct Slots {
+    are_limited: AtomicBool,
     all: Semaphore,
     long: Semaphore,
 }
@@ -28,30 +28,37 @@ pub(super) struct Slot<'a> {
 impl Slots {
     /// Creates those of so many streams.
     pub(super) fn of(streams: usize) -> Self {
-        let limited = || Limited {
+        let slots = Self {
+            are_limited: AtomicBool::new(false),
             all: Semaphore::new(MOST),
             long: Semaphore::new(MOST_LONG),
         };
-        Self((streams > MOST_LONG).then(limited))
+        slots.go_on_with(streams);
+        slots
+    }
+
+    /// Goes on with so many streams. Those that are being collected stay so.
+    pub(super) fn go_on_with(&self, streams: usize) {
+        self.are_limited.store(streams > MOST_LONG, Ordering::Relaxed);
     }
 
     /// Waits for a slot, of a run that can take long or of one that cannot; which it is, is found out only where it matters.
     pub(super) async fn take(&self, is_long: impl Future<Output = bool>) -> Slot<'_> {
-        let Some(limited) = &self.0 else {
+        if !self.are_limited.load(Ordering::Relaxed) {
             return Slot {
                 _one: None,
                 _long: None,
             };
-        };
+        }
         // Neither is ever closed. The rare one first: who waits for it must not hold the other.
         let long = if is_long.await {
-            limited.long.acquire().await.ok()
+            self.long.acquire().await.ok()
         } else {
             None
         };
         Slot {
             _long: long,
-            _one: limited.all.acquire().await.ok(),
+            _one: self.all.acquire().await.ok(),
         }
     }
 }

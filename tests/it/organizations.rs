@@ -6,8 +6,9 @@ use std::path::PathBuf;
 
 use rustix::process::Signal;
 use serde_json::Value;
-use trailkeeper::sandbox::{Api, Sandbox};
+use trailkeeper::sandbox::{Action, Api, Sandbox, Step};
 
+use super::follow::{http_get, served_address};
 use super::support::{Catalog, PATIENCE, Process, Run, at, event, events, lines_by_file, serve, wait_until};
 
 /// Organizations, each with services of its own, and the folder with their settings.
@@ -510,14 +511,118 @@ fn a_run_that_is_followed_reads_the_folder_again_at_sighup() {
     named(&mut process, "acme");
     named(&mut process, "acme");
     let log = installation.catalog.app_log();
-    assert!(
-        log.contains("beta: its file, zeta: its file changed")
-            || log.contains("zeta: its file, beta: its file changed"),
-        "{log}"
-    );
+    for said in [
+        "removed: it is not collected any more organization=beta",
+        "added: it is collected from now on organization=zeta",
+    ] {
+        assert!(log.contains(said), "{log}");
+    }
     assert_eq!(process.terminate().code, 0);
     installation.assert_holds("zeta");
     installation.assert_holds("acme");
+}
+
+#[test]
+fn a_folder_that_is_followed_is_looked_at_and_who_has_not_changed_goes_on_undisturbed() {
+    let installation = Installation::of(&[("acme", 20), ("beta", 20), ("gone", 20), ("zeta", 20)]);
+    let hang = Action::Wait(PATIENCE * 2);
+    installation.services["acme"].step(Step::always(Api::Tfc, hang));
+    let away = installation.catalog.root().join("zeta.away");
+    fs::rename(installation.file("zeta"), &away).unwrap();
+    let right = fs::read_to_string(installation.file("beta")).unwrap();
+    let mut process =
+        installation
+            .catalog
+            .start(&["collect", "--follow", "--json", "--interval", "1s", "--env-dir", "env"]);
+    let named = |process: &mut Process, name: &str| {
+        wait_until(name, PATIENCE, || {
+            let line = process.next_line().unwrap();
+            // What hangs would end if anything disturbed it.
+            assert!(!line.contains("\"stream\":\"acme/tfc\""), "{line}");
+            line.contains(&format!("\"stream\":\"{name}/tfc\""))
+        });
+    };
+    named(&mut process, "beta");
+    named(&mut process, "gone");
+    fs::rename(&away, installation.file("zeta")).unwrap();
+    fs::remove_file(installation.file("gone")).unwrap();
+    named(&mut process, "zeta");
+    // What is written by halves goes on as it was, which is said once, and is taken when it is whole.
+    installation.write("beta", &right[..right.len() / 2]);
+    process.complaint_with("stay as they were: ");
+    named(&mut process, "beta");
+    named(&mut process, "zeta");
+    named(&mut process, "beta");
+    installation.write("beta", &(right + "TFC_MAX_PAGES=7\n"));
+    wait_until("the change is logged", PATIENCE, || {
+        process.next_line().unwrap();
+        installation
+            .catalog
+            .app_log()
+            .contains("changed, and its streams start anew: TFC_MAX_PAGES organization=beta")
+    });
+    named(&mut process, "beta");
+    assert_eq!(process.terminate().code, 0);
+    let log = installation.catalog.app_log();
+    assert_eq!(log.matches("stay as they were").count(), 1, "{log}");
+    for said in [
+        "added: it is collected from now on organization=zeta",
+        "removed: it is not collected any more organization=gone",
+    ] {
+        assert_eq!(log.matches(said).count(), 1, "{log}");
+    }
+    installation.assert_holds("zeta");
+    installation.assert_holds("beta");
+}
+
+#[test]
+fn what_all_organizations_have_is_changed_for_all() {
+    let installation = Installation::of(&[("acme", 20), ("zeta", 20)]);
+    let mut process =
+        installation
+            .catalog
+            .start(&["collect", "--follow", "--json", "--interval", "1s", "--env-dir", "env"]);
+    process.next_line().unwrap();
+    installation.add("common", "MAX_PAGES=7\n");
+    wait_until("the change is logged", PATIENCE, || {
+        process.next_line().unwrap();
+        let log = installation.catalog.app_log();
+        let changed = |name| format!("changed, and its streams start anew: MAX_PAGES organization={name}");
+        log.contains(&changed("acme")) && log.contains(&changed("zeta"))
+    });
+    assert_eq!(process.terminate().code, 0);
+}
+
+#[test]
+fn an_organization_that_cannot_be_collected_is_not_healthy() {
+    let installation = Installation::of(&[("acme", 20)]);
+    installation.write("wrong", "A\n");
+    let mut process = installation.catalog.start(&[
+        "collect",
+        "--follow",
+        "--interval",
+        "1s",
+        "--json",
+        "--metrics-listen",
+        "127.0.0.1:0",
+        "--env-dir",
+        "env",
+    ]);
+    let address = served_address(&process.complaint_with("serving metrics at "));
+    for _ in APIS {
+        process.next_line().unwrap();
+    }
+    let answer = http_get(&address, "/healthz");
+    assert!(
+        answer.starts_with("HTTP/1.1 503 ") && answer.contains("\"failed_organizations\":[\"wrong\"]"),
+        "{answer}"
+    );
+    fs::remove_file(installation.file("wrong")).unwrap();
+    wait_until("it is well", PATIENCE, || {
+        process.next_line().unwrap();
+        http_get(&address, "/healthz").starts_with("HTTP/1.1 200 ")
+    });
+    assert_eq!(process.terminate().code, 0);
 }
 
 #[test]

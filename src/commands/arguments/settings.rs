@@ -25,10 +25,32 @@ pub(crate) struct SettingsArguments {
     )]
     pub(crate) organizations: Vec<String>,
 
-    /// The one of them whose turn it is.
+    /// Those of the one whose turn it is, which were read with the others.
     #[arg(skip)]
-    pub(crate) organization: Option<Organization>,
+    pub(crate) turn: Option<Turn>,
 }
+
+/// An organization whose turn it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Turn {
+    organization: Organization,
+    env: Env,
+}
+
+impl Turn {
+    /// Takes the settings of an organization.
+    pub(crate) fn of(organization: Organization, env: Env) -> Self {
+        Self { organization, env }
+    }
+}
+
+impl PartialEq for Turn {
+    fn eq(&self, other: &Self) -> bool {
+        self.organization == other.organization
+    }
+}
+
+impl Eq for Turn {}
 
 impl SettingsArguments {
     /// Creates those of a settings file.
@@ -41,11 +63,16 @@ impl SettingsArguments {
 
     /// Reads the settings; of the organization whose turn it is, if there are several.
     pub(crate) fn load(&self) -> Env {
-        match (self.organization, self.dir()) {
-            (Some(organization), Some(dir)) => EnvDir::new(&dir).read(organization),
+        match (&self.turn, self.dir()) {
+            (Some(turn), _) => turn.env.clone(),
             (None, Some(dir)) => EnvDir::new(&dir).shared().clone(),
-            (_, None) => Env::load(self.env_file.as_deref()),
+            (None, None) => Env::load(self.env_file.as_deref()),
         }
+    }
+
+    /// Returns the organization whose turn it is, if there are several.
+    pub(crate) fn organization(&self) -> Option<Organization> {
+        self.turn.as_ref().map(|turn| turn.organization)
     }
 
     /// Returns the folder with the settings of organizations, if there is one.

@@ -72,7 +72,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         replace_own(path, FILE_MODE, page.as_bytes(), PAGE_BEGINNING)?;
     }
     if arguments.json {
-        print_json(arguments.settings.organization, &outcome)?;
+        print_json(arguments.settings.organization(), &outcome)?;
     } else {
         print_text(arguments.verbosity, || page)?;
     }

@@ -93,7 +93,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     }
     outcome.log_problems(selection.verbosity);
     if selection.json {
-        print_json(selection.settings.organization, &outcome)?;
+        print_json(selection.settings.organization(), &outcome)?;
     } else {
         let with_colours = stdout_takes_colours(env.allows_colours());
         print_text(selection.verbosity, || outcome.text(with_colours))?;

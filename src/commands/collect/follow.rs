@@ -1,19 +1,20 @@
 //! `trailkeeper collect --follow`: runs until a shutdown, and reports to the service manager and others meanwhile.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
+use tokio::time::{Instant, MissedTickBehavior, interval_at};
 
 use super::sampler::Sampler;
 use super::served_page::ServedPage;
 use super::{Arguments, exporter, show_evidence, stream_names};
 use crate::commands::error::CommandError;
-use crate::commands::session::Session;
+use crate::commands::session::{Occasion, Session};
 use crate::config::{StreamPlace, StreamSettings};
 use crate::metrics::Metrics;
 use crate::metrics::export::Exporter;
@@ -23,15 +24,19 @@ use crate::metrics::serve::{ListenError, Listener, Served};
 use crate::output::outlet::{Outlet, OutletError};
 use crate::process::exit::Exit;
 use crate::process::service_notifier::Notifier;
-use crate::process::shutdown::{self, Shutdown, ShutdownTrigger};
+use crate::process::shutdown::Shutdown;
 use crate::process::signals::{self, Hangups};
-use crate::run::follow::{FollowOptions, RunReport, follow};
+use crate::run::follow::{FollowOptions, RunReport};
+use crate::run::following::{Following, News};
 use crate::run::summary::StreamSummary;
 use crate::run::{StartError, client};
 use crate::window::Range;
 
 /// The least time between two seals.
 const SEAL_PAUSE: TimeDelta = TimeDelta::seconds(60);
+
+/// How often the folder of organizations is looked at, or once in an interval, if that is shorter.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Collects until Ctrl-C or SIGTERM, which is the normal way to stop and not a failure.
 pub(super) async fn run(
@@ -40,7 +45,7 @@ pub(super) async fn run(
     range: Range,
     clock: fn() -> DateTime<Utc>,
 ) -> Result<Exit, CommandError> {
-    let mut options = FollowOptions {
+    let options = FollowOptions {
         range,
         interval: arguments.interval.unwrap_or_default().0,
         waits_for_locks: false,
@@ -52,7 +57,9 @@ pub(super) async fn run(
     let exporter = exporter(arguments, &session).map_err(CommandError::start)?;
     let listener = bind(arguments.metrics_listen).await.map_err(CommandError::start)?;
     let watchdog = session.manager.as_ref().and_then(|manager| manager.watchdog);
-    let health = watch::Sender::new(Health::new(stream_names(&session), options.interval));
+    let mut health = Health::new(stream_names(&session), options.interval);
+    health.fail(session.failed.iter().map(|failed| failed.name.clone()));
+    let health = watch::Sender::new(health);
     let places = watch::Sender::new(places(&session));
     let mut observer = Observer {
         arguments,
@@ -67,21 +74,18 @@ pub(super) async fn run(
         health,
         places,
         sealed_at: None,
+        complaint: None,
         clock,
     };
-    let mut phase = observer.begin(arguments, &options)?;
+    let following = Following::start(observer.session.jobs(), options.clone(), &observer.session.progress)?;
+    observer.ready();
     let shutdown = || observer.shutdown.clone();
     let server = match listener {
         Some(listener) => Some(tokio::spawn(serve(listener, observer.served(clock)?, shutdown()))),
         None => None,
     };
     tokio::spawn(stay_in_touch(Arc::clone(&observer.notifier), watchdog, shutdown()));
-    // What was noted before a reload tells the next phase where to begin.
-    (options.range, options.waits_for_locks) = (Range::default(), true);
-    while observer.observe(phase).await == PhaseEnd::Reload {
-        options.http = client(observer.session.streams()).map_err(StartError::from)?;
-        phase = observer.begin_anew(arguments, &options)?;
-    }
+    observer.observe(arguments, following, options).await;
     observer.sealed_at = None;
     observer.seal().await;
     observer.end();
@@ -90,22 +94,6 @@ pub(super) async fn run(
         let _ = server.await;
     }
     Ok(observer.exit)
-}
-
-/// Collecting with the same settings.
-struct Phase {
-    reports: mpsc::Receiver<RunReport>,
-    sampler: Sampler,
-    /// Ends the phase, after the writes under way.
-    stop: ShutdownTrigger,
-}
-
-/// Why a phase ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum PhaseEnd {
-    Shutdown,
-    /// The settings are others now.
-    Reload,
 }
 
 /// Reports the runs of all streams.
@@ -128,25 +116,14 @@ struct Observer<'a> {
     places: watch::Sender<Vec<StreamPlace>>,
     /// When it was sealed last.
     sealed_at: Option<DateTime<Utc>>,
+    /// What was wrong with the settings of all organizations at the last look, which is said once.
+    complaint: Option<String>,
     clock: fn() -> DateTime<Utc>,
 }
 
 impl Observer<'_> {
-    /// Begins to collect with the settings of the session.
-    fn begin(&self, arguments: &Arguments, options: &FollowOptions) -> Result<Phase, StartError> {
-        let session = &self.session;
-        let (stop, stopped) = shutdown::channel();
-        let phase = Phase {
-            reports: follow(&session.jobs(), options, &session.progress, &stopped)?,
-            sampler: Sampler::new(arguments, session, options.clock),
-            stop,
-        };
-        self.ready();
-        Ok(phase)
-    }
-
-    /// The same after the settings were read again.
-    fn begin_anew(&mut self, arguments: &Arguments, options: &FollowOptions) -> Result<Phase, StartError> {
+    /// Goes on with the streams of the session, after they have changed.
+    fn go_on(&mut self, arguments: &Arguments) {
         let names = stream_names(&self.session);
         let metrics = Metrics::new(names.iter().copied());
         self.exporter.go_on_with(metrics, arguments.only(&names));
@@ -154,7 +131,7 @@ impl Observer<'_> {
         self.states.retain(|name, _| names.contains(name));
         self.health.send_modify(|health| health.go_on_with(&names));
         self.places.send_replace(places(&self.session));
-        self.begin(arguments, options)
+        self.ready();
     }
 
     /// Returns what the listener serves.
@@ -173,52 +150,77 @@ impl Observer<'_> {
         self.notifier.ready(&format!("following {streams} streams"));
     }
 
-    /// Reports each run that ended, and samples meanwhile, until the last stream has ended.
-    async fn observe(&mut self, mut phase: Phase) -> PhaseEnd {
-        let mut end = PhaseEnd::Shutdown;
+    /// Reports each run that ended, and samples and looks for other settings meanwhile, until the last stream has ended.
+    async fn observe(&mut self, arguments: &Arguments, mut following: Following, mut options: FollowOptions) {
+        // What was noted before tells a stream that begins anew where to begin.
+        let of_later = |options: &FollowOptions| FollowOptions {
+            range: Range::default(),
+            waits_for_locks: true,
+            ..options.clone()
+        };
         let shutdown = self.shutdown.clone();
+        let mut sampler = Sampler::new(arguments, &self.session, self.clock);
+        let mut looks = looks(options.interval);
         let mut is_stopping = false;
+        options = of_later(&options);
         loop {
+            let mut occasion = None;
             tokio::select! {
-                report = phase.reports.recv() => match report {
-                    Some(report) => {
+                news = following.next() => match news {
+                    News::Ran(report) => {
                         self.show(&report);
                         self.seal().await;
                     }
-                    None if shutdown.is_requested() => return PhaseEnd::Shutdown,
-                    None => return end,
+                    News::Changed => {
+                        self.go_on(arguments);
+                        sampler = Sampler::new(arguments, &self.session, self.clock);
+                    }
+                    News::Ended => return,
                 },
-                sample = phase.sampler.sample() => self.exporter.update(|metrics| sample.show(metrics)),
-                () = self.hangups.next() => if self.reload() {
-                    end = PhaseEnd::Reload;
-                    phase.stop.trigger();
-                },
+                sample = sampler.sample() => self.exporter.update(|metrics| sample.show(metrics)),
+                () = self.hangups.next() => occasion = Some(Occasion::Asked),
+                _ = looks.tick() => occasion = self.session.has_other_files().await.then_some(Occasion::Look),
                 () = shutdown.requested(), if !is_stopping => {
                     is_stopping = true;
-                    phase.stop.trigger();
+                    following.end();
                 }
+            }
+            if let Some(occasion) = occasion.filter(|_| !is_stopping)
+                && let Some(anew) = self.reload(occasion)
+            {
+                match client(self.session.streams()) {
+                    Ok(http) => options.http = http,
+                    Err(error) => tracing::error!("{error}; what begins anew goes on as before"),
+                }
+                following.go_on_with(self.session.jobs(), &anew, options.clone());
             }
         }
     }
 
-    /// Reads the settings again; returns whether they have changed. Wrong ones change nothing.
-    fn reload(&mut self) -> bool {
-        self.notifier.reloading();
-        let changes = match self.session.reload() {
-            Ok(changes) => changes,
-            Err(errors) => {
-                tracing::error!("the settings could not be read again, and stay as they were: {errors}");
-                self.ready();
-                return false;
-            }
-        };
-        if changes.is_empty() {
-            tracing::info!("the settings were read again: nothing has changed");
-            self.ready();
-            return false;
+    /// Reads the settings again; returns which streams begin anew, if anything has changed. Wrong ones change nothing.
+    fn reload(&mut self, occasion: Occasion) -> Option<BTreeSet<&'static str>> {
+        if occasion == Occasion::Asked {
+            self.notifier.reloading();
         }
-        tracing::info!("the settings were read again, and the streams start anew with them: {changes} changed");
-        true
+        let reloaded = self.session.reload(occasion);
+        self.health
+            .send_modify(|health| health.fail(self.session.failed.iter().map(|failed| failed.name.clone())));
+        let complaint = reloaded.as_ref().err().map(ToString::to_string);
+        match &complaint {
+            Some(errors) if occasion == Occasion::Asked || self.complaint != complaint => {
+                tracing::error!("the settings could not be read again, and stay as they were: {errors}");
+            }
+            _ => {}
+        }
+        self.complaint = complaint;
+        let anew = reloaded.ok().flatten();
+        if occasion == Occasion::Asked && anew.is_none() {
+            if self.complaint.is_none() {
+                tracing::info!("the settings were read again: nothing has changed");
+            }
+            self.ready();
+        }
+        anew
     }
 
     fn show(&mut self, report: &RunReport) {
@@ -283,6 +285,14 @@ impl Observer<'_> {
         self.session.log.drain();
         self.exporter.update(|_| {});
     }
+}
+
+/// Returns when the folder of organizations is looked at.
+fn looks(interval: Duration) -> tokio::time::Interval {
+    let period = LOOK.min(interval);
+    let mut looks = interval_at(Instant::now() + period, period);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    looks
 }
 
 /// Returns where the streams are kept.

@@ -73,7 +73,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         log_problems(selection.verbosity, stream.name(), stream.problems(now));
     }
     if selection.json {
-        print_streams(selection.settings.organization, &streams, exit)?;
+        print_streams(selection.settings.organization(), &streams, exit)?;
     } else {
         print_text(selection.verbosity, || text(&streams, now))?;
     }

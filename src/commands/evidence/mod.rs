@@ -420,7 +420,7 @@ fn publish_to(arguments: &PublishArguments) -> Result<Exit, CommandError> {
     let (size, written) = (published.checkpoint.size, published.written);
     if options.json {
         print_json(
-            options.settings.organization,
+            options.settings.organization(),
             &Shown {
                 size: Some(size),
                 written: Some(written),
@@ -451,7 +451,7 @@ fn restart(arguments: &RestartArguments, now: DateTime<Utc>) -> Result<Exit, Com
 fn show_key(options: &Options, key: &VerifierKey, text: impl Fn(&VerifierKey) -> String) -> Result<Exit, CommandError> {
     if options.json {
         print_json(
-            options.settings.organization,
+            options.settings.organization(),
             &Shown {
                 key: Some(key.to_string()),
                 fingerprint: Some(key.fingerprint()),
@@ -473,7 +473,7 @@ async fn acknowledge(arguments: &AcknowledgeArguments, clock: fn() -> DateTime<U
     let file = keeper.acknowledge(&archives.streams, &arguments.file, &arguments.reason, clock())?;
     if selection.json {
         print_json(
-            selection.settings.organization,
+            selection.settings.organization(),
             &Shown {
                 file: Some(file.file),
                 ..Shown::default()

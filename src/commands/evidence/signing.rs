@@ -110,7 +110,7 @@ pub(super) fn accept(arguments: &AcceptArguments, now: DateTime<Utc>) -> Result<
     let size = checkpoint.size;
     if options.json {
         print_json(
-            options.settings.organization,
+            options.settings.organization(),
             &Shown {
                 size: Some(size),
                 waiting: Some(waiting),

@@ -150,7 +150,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     let exported = Exported::of(&arguments.to, &manifest, arguments.fail_on_gaps);
     exported.log_missing();
     if selection.json {
-        print_json(selection.settings.organization, &exported)?;
+        print_json(selection.settings.organization(), &exported)?;
     } else {
         print_text(selection.verbosity, || exported.text())?;
     }

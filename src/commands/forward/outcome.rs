@@ -37,7 +37,7 @@ impl Outcome {
     /// Prints it, and returns the exit code.
     pub(super) fn show(&self, arguments: &Arguments) -> Result<Exit, ShowError> {
         match arguments.form() {
-            Form::Json => print_json(arguments.settings.organization, self)?,
+            Form::Json => print_json(arguments.settings.organization(), self)?,
             Form::JsonOnStderr => print_to_stderr(&(serde_json::to_string(self)? + "\n")),
             // Standard output has the lines themselves; the log says the rest.
             Form::Text if arguments.sink == SinkArg::Stdout => {}

@@ -90,7 +90,7 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let summary = summary.at_least(exit_of(log));
     let report = Report::of(&summary);
     if arguments.json {
-        print_json(arguments.settings.organization, &report)?;
+        print_json(arguments.settings.organization(), &report)?;
     } else {
         print_text(arguments.verbosity, || report.to_string())?;
     }

@@ -86,7 +86,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
             evidence: evidence.as_ref(),
             exit_code: exit as u8,
         };
-        print_json(selection.settings.organization, &shown)?;
+        print_json(selection.settings.organization(), &shown)?;
     } else {
         let with_colours = stdout_takes_colours(archives.env.allows_colours());
         let details = Details::of(selection.verbosity);

@@ -12,6 +12,7 @@ use super::stream_status::{State, StreamStatus};
 use super::{Arguments, read};
 use crate::commands::archives::Archives;
 use crate::commands::arguments::selection::Selection;
+use crate::commands::arguments::settings::Turn;
 use crate::commands::error::CommandError;
 use crate::commands::organizations::{Organizations, check_dir};
 use crate::env::Misnamed;
@@ -68,9 +69,9 @@ fn all_streams(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<St
         .map(|Misnamed { name, problem }| format!("{name}: {problem}"))
         .collect();
     let mut all = Vec::new();
-    for organization in organizations.all {
+    for (organization, env) in organizations.all {
         let mut arguments = arguments.clone();
-        arguments.selection.settings.organization = Some(organization);
+        arguments.selection.settings.turn = Some(Turn::of(organization, env));
         if let Some(problem) = organizations.sharing.get(&organization) {
             failed.push(format!("{organization}: {problem}"));
             continue;

@@ -171,7 +171,7 @@ fn judge(
     }
     log_problems(selection.verbosity, "evidence", verdict.all_problems());
     if selection.json {
-        print_json(selection.settings.organization, &shown(&verdict, &basis, exit))?;
+        print_json(selection.settings.organization(), &shown(&verdict, &basis, exit))?;
     } else {
         print_text(selection.verbosity, || {
             text(&verdict, &basis, (selection.verbosity, with_colours))

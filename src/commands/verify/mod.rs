@@ -78,7 +78,7 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
         log_problems(selection.verbosity, stream.name(), stream.problems());
     }
     if selection.json {
-        print_streams(selection.settings.organization, &streams, exit)?;
+        print_streams(selection.settings.organization(), &streams, exit)?;
     } else {
         let with_colours = stdout_takes_colours(archives.env.allows_colours());
         print_text(selection.verbosity, || text(&streams, with_colours))?;

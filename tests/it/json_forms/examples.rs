@@ -139,6 +139,7 @@ impl Examples {
         catalog.clear();
         self.run(&catalog, &["collect", "--env-dir", "organizations"]);
         self.follow(&catalog, &["--env-dir", "organizations"], |_| true);
+        self.health_of(&catalog, &["--env-dir", "organizations"]);
         self.run(&catalog, &["status", "--env-dir", "organizations", "--org", "wrong"]);
     }
 
@@ -553,11 +554,20 @@ impl Examples {
         let sandbox = sandbox();
         sandbox.step(Step::always(Api::Disk, Action::Wait(PATIENCE)));
         let catalog = Catalog::of(&sandbox, &[Api::Mail, Api::Disk]);
-        let mut running = follow::start(&catalog, &["--json", "--metrics-listen", "127.0.0.1:0"]);
+        self.health_of(&catalog, &[]);
+    }
+
+    /// The health of what is followed, once mail is well.
+    fn health_of(&mut self, catalog: &Catalog, arguments: &[&str]) {
+        let mut running = follow::start(
+            catalog,
+            &[&["--json", "--metrics-listen", "127.0.0.1:0"], arguments].concat(),
+        );
         let address = follow::served_address(&running.complaint_with("serving metrics"));
         let health = wait_for("mail is healthy", PATIENCE, || {
             let answer = follow::http_get(&address, "/healthz");
-            let health: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+            let (_, health) = answer.split_once("\r\n\r\n").unwrap();
+            let health: Value = serde_json::from_str(&health.replace("acme/", "")).unwrap();
             (health["streams"].to_string().contains(r#""healthy":true"#)).then_some(health)
         });
         running.kill();
