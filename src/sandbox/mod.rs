@@ -27,6 +27,7 @@ mod api;
 mod script;
 mod fault;
 mod options;
+mod tenant;
 mod state;
 mod serve;
 

@@ -13,11 +13,11 @@ use super::event::Event;
 use super::feed::{Feed, View};
 use super::generate::{Generator, SampleError};
 use super::http::{Answer, ServiceRequest, http_date};
-use super::minted_token::MintedToken;
 use super::options::Options;
-use super::rate_limit::{Quota, RateCounter};
+use super::rate_limit::Quota;
 use super::script::{Action, Seen, Step};
 use super::service::{RequestError, matches_path};
+use super::tenant::{Tenant, tenant_of};
 
 /// An answer and how it is to be sent.
 pub(super) struct Reply {
@@ -42,10 +42,10 @@ pub(super) struct SharedState {
 }
 
 struct State {
-    /// The records of each service, by its number.
-    feeds: Vec<Feed>,
-    rate_counters: [RateCounter; Api::ALL.len()],
-    minted: MintedToken,
+    /// The organization whose credentials the options name.
+    first: Tenant,
+    /// Others, by their numbers, from when they are asked for.
+    others: HashMap<u64, Tenant>,
     script: Vec<Step>,
     seen: Vec<Seen>,
     counts: HashMap<(Option<Api>, bool), usize>,
@@ -53,12 +53,18 @@ struct State {
 
 impl SharedState {
     pub(super) fn new(mut options: Options) -> Result<Self, SampleError> {
-        let feeds = Api::ALL.into_iter().map(|api| take_feed(&mut options, api));
+        let feeds = Api::ALL.into_iter().map(|api| {
+            let records = match &mut options[api].records {
+                // They are of the first one alone.
+                Records::Given(events) => Records::Given(std::mem::take(events)),
+                generated @ Records::Generated { .. } => generated.clone(),
+            };
+            feed(&options, api, records, 0)
+        });
         let feeds = feeds.collect::<Result<_, _>>()?;
         let state = State {
-            feeds,
-            rate_counters: Default::default(),
-            minted: MintedToken::default(),
+            first: Tenant::new(feeds),
+            others: HashMap::new(),
             script: std::mem::take(&mut options.script),
             seen: Vec::new(),
             counts: HashMap::new(),
@@ -80,19 +86,16 @@ impl SharedState {
 
     pub(super) fn events(&self, api: Api) -> Vec<Event> {
         let now = (self.options.clock)();
-        let mut state = self.state();
-        let feed = &mut state.feeds[api as usize];
-        feed.advance(now);
-        feed.events()
+        self.state().first.events(api, now)
     }
 
     pub(super) fn add(&self, api: Api, events: Vec<Event>) {
-        self.state().feeds[api as usize].add(events);
+        self.state().first.feeds[api as usize].add(events);
     }
 
     #[cfg(test)]
     pub(super) fn drop_oldest(&self, api: Api, count: usize) {
-        self.state().feeds[api as usize].drop_oldest(count);
+        self.state().first.feeds[api as usize].drop_oldest(count);
     }
 
     /// Returns the number of requests for the audit log of an API.
@@ -114,6 +117,7 @@ impl SharedState {
         let mut state = self.state();
         let (api, is_mint) = route(&request.path);
         let seen = state.note(api, is_mint, request, now);
+        let (number, request) = tenant_of(request);
         let mut effects = Effects::default();
         for action in state.due(&seen) {
             effects.apply(action, &mut state);
@@ -123,27 +127,27 @@ impl SharedState {
             (Some(api), Some(wait)) => (api.service().error_answer)(RequestError::TooManyRequests(wait)),
             (Some(api), None) => {
                 let asked = Asked {
-                    request: &effects.as_understood(request),
+                    request: &effects.as_understood(&request),
                     is_mint,
                     now,
                     known_to: effects.lag.map(|lag| now - lag),
                 };
-                self.answer(&mut state, api, &asked)
+                self.answer(state.tenant(&self.options, number), api, &asked)
             }
         });
         effects.into_reply(answer, now, self.options.latency)
     }
 
     /// Returns the usual answer of a service, within its rate limit.
-    fn answer(&self, state: &mut State, api: Api, asked: &Asked<'_>) -> Answer {
+    fn answer(&self, tenant: &mut Tenant, api: Api, asked: &Asked<'_>) -> Answer {
         let Some(limit) = self.options[api].rate_limit else {
-            return self.answer_unlimited(state, api, asked);
+            return self.answer_unlimited(tenant, api, asked);
         };
-        let left = state.rate_counters[api as usize].admit(limit);
-        let reset = state.rate_counters[api as usize].reset();
+        let left = tenant.rate_counters[api as usize].admit(limit);
+        let reset = tenant.rate_counters[api as usize].reset();
         let service = api.service();
         let answer = match left {
-            Some(_) => self.answer_unlimited(state, api, asked),
+            Some(_) => self.answer_unlimited(tenant, api, asked),
             None => (service.error_answer)(RequestError::TooManyRequests(reset)),
         };
         let quota = Quota {
@@ -155,12 +159,12 @@ impl SharedState {
         (service.rate_limit_headers)(answer, quota)
     }
 
-    fn answer_unlimited(&self, state: &mut State, api: Api, asked: &Asked<'_>) -> Answer {
+    fn answer_unlimited(&self, tenant: &mut Tenant, api: Api, asked: &Asked<'_>) -> Answer {
         let Asked {
             request, is_mint, now, ..
         } = *asked;
         let service = api.service();
-        let State { feeds, minted, .. } = state;
+        let Tenant { feeds, minted, .. } = tenant;
         match (&service.mint, is_mint, request.is_post) {
             (Some(mint), true, true) => (mint.answer)(request, minted, now, self.options.port_token_life),
             (_, false, false) => {
@@ -194,31 +198,43 @@ struct Asked<'a> {
     known_to: Option<DateTime<Utc>>,
 }
 
-/// Creates the feed of a service from its records, which are taken out of the options.
-fn take_feed(options: &mut Options, api: Api) -> Result<Feed, SampleError> {
+/// Creates the feed of a service from these records.
+fn feed(options: &Options, api: Api, records: Records, number: u64) -> Result<Feed, SampleError> {
     let now = (options.clock)();
-    // A different seed for each service.
+    // A different seed for each service, and for each organization.
     let seed = options
         .seed
         .wrapping_mul(Api::ALL.len() as u64)
-        .wrapping_add(api as u64);
-    Ok(
-        match std::mem::replace(&mut options[api].records, Records::Given(Vec::new())) {
-            Records::Given(events) => Feed::given(events),
-            Records::Generated { count, arrivals } => {
-                let recipe = &api.service().recipe;
-                Feed::generated(
-                    Generator::new(recipe, seed, api.retention(), now, arrivals)?
-                        .with_record_bytes(options.record_bytes),
-                    count,
-                    now,
-                )
-            }
-        },
-    )
+        .wrapping_add(api as u64)
+        .wrapping_add(number.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    Ok(match records {
+        Records::Given(events) => Feed::given(events),
+        Records::Generated { count, arrivals } => {
+            let recipe = &api.service().recipe;
+            Feed::generated(
+                Generator::new(recipe, seed, api.retention(), now, arrivals)?.with_record_bytes(options.record_bytes),
+                count,
+                now,
+            )
+        }
+    })
 }
 
 impl State {
+    /// Returns what is kept of an organization; of one that was not asked for yet, records are made.
+    fn tenant(&mut self, options: &Options, number: u64) -> &mut Tenant {
+        if number == 0 {
+            return &mut self.first;
+        }
+        self.others.entry(number).or_insert_with(|| {
+            let feeds = Api::ALL.into_iter().map(|api| {
+                // The sample was read for the first one.
+                feed(options, api, options[api].records.clone(), number).unwrap_or_else(|_| Feed::given(Vec::new()))
+            });
+            Tenant::new(feeds.collect())
+        })
+    }
+
     fn note(&mut self, api: Option<Api>, is_mint: bool, request: &ServiceRequest, now: DateTime<Utc>) -> Seen {
         let number = self.counts.entry((api, is_mint)).or_default();
         *number += 1;
@@ -284,9 +300,9 @@ struct Effects {
 impl Effects {
     fn apply(&mut self, action: Action, state: &mut State) {
         match action {
-            Action::Add(api, events) => state.feeds[api as usize].add(events),
-            Action::DropOldest(api, count) => state.feeds[api as usize].drop_oldest(count),
-            Action::EndPortToken => state.minted.end(),
+            Action::Add(api, events) => state.first.feeds[api as usize].add(events),
+            Action::DropOldest(api, count) => state.first.feeds[api as usize].drop_oldest(count),
+            Action::EndPortToken => state.first.minted.end(),
             Action::Answer(answer) => {
                 self.answer.get_or_insert(answer);
             }

@@ -479,6 +479,31 @@ async fn a_wrong_token_or_organization_gets_the_error_body_of_its_vendor() {
     }
 }
 
+#[tokio::test]
+async fn each_organization_has_records_of_its_own_for_its_own_token() {
+    let sandbox = Sandbox::start(Options::new(Arc::new(noon)).still(20)).await.unwrap();
+    let client = Client::new(&sandbox);
+    let ask = async |token: &str, organization: u64| {
+        let path = format!("security/v1/org/{organization}/audit_log/mail");
+        let request = client
+            .http
+            .get(format!("{}/{path}", sandbox.url()))
+            .header("authorization", format!("OAuth {}{token}", yandex::OAUTH_TOKEN));
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.text().await.unwrap())
+    };
+    let (first, seventh) = (ask("", 1_000_001).await, ask("~7", 1_000_008).await);
+    assert_eq!((first.0, seventh.0), (200, 200));
+    assert_eq!(ids(Api::Mail, &parse(&seventh.1)).len(), 20);
+    assert_ne!(first.1, seventh.1);
+    assert_eq!(ask("~7", 1_000_008).await, seventh);
+    for (token, organization) in [("~7", 1_000_001), ("", 1_000_008), ("~8", 1_000_008)] {
+        assert_eq!(ask(token, organization).await.0, 404);
+    }
+    let of_feed = client.request(Api::Tfc, "").header("authorization", "Bearer wrong~7");
+    assert_eq!(of_feed.send().await.unwrap().status(), 401);
+}
+
 /// Returns the ids of every page of the unified log, walked by its keys.
 async fn walk_unified_log(client: &Client, size: usize) -> Vec<Vec<String>> {
     let query = format!("started_at=2025-01-01T00:00:00Z&ended_at=2025-06-10T12:00:00Z&count={size}");
