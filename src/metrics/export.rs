@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
@@ -19,6 +20,12 @@ const BEGINNING: &str = "# HELP trailkeeper_";
 /// Read limit for an existing file; more than the metrics ever need.
 const MAX_FILE: u64 = 4 << 20;
 
+/// Writing the text takes at most one part in this many of the time: that of thousands of streams takes a tenth of a second.
+const SHARE: u32 = 100;
+
+/// A text that is written faster than this is written at once.
+const AT_ONCE: Duration = Duration::from_millis(2);
+
 /// The metrics and where they go.
 #[derive(Debug)]
 pub(crate) struct Exporter {
@@ -28,6 +35,8 @@ pub(crate) struct Exporter {
     lost_lines: LostLines,
     /// The lost lines that the metrics already count.
     counted_lines: u64,
+    /// Before this the text is not written again.
+    rest_to: Instant,
 }
 
 /// The file of `--metrics-file` cannot be used.
@@ -56,31 +65,53 @@ impl Exporter {
             file,
             lost_lines,
             counted_lines: 0,
+            rest_to: Instant::now(),
         };
         exporter.write()?;
         Ok(exporter)
     }
 
-    /// Returns a receiver of the newest text.
+    /// Returns a receiver of the newest text, which is written from now on.
     pub(crate) fn text(&self) -> watch::Receiver<String> {
         self.text.subscribe()
     }
 
     /// Goes on with the metrics of other streams; with `only`, those of the streams that are no more are dropped.
     pub(crate) fn go_on_with(&mut self, mut metrics: Metrics, only: Option<&[&str]>) {
-        metrics.resume(&self.metrics.render(), only);
+        if self.is_wanted() {
+            metrics.resume(&self.metrics.render(), only);
+        }
         self.metrics = metrics;
-        self.update(|_| {});
+        self.export();
     }
 
-    /// Changes the metrics and exports them. A file that cannot be written is only logged: its age shows in Prometheus.
+    /// Changes the metrics, and exports them, unless that was done just before and takes long: then a later update does it.
     pub(crate) fn update(&mut self, change: impl FnOnce(&mut Metrics)) {
         change(&mut self.metrics);
+        if Instant::now() >= self.rest_to {
+            self.export();
+        }
+    }
+
+    /// Exports the metrics if somebody wants them. A file that cannot be written is only logged: its age shows in Prometheus.
+    pub(crate) fn export(&mut self) {
         self.count_lost_lines();
+        if !self.is_wanted() {
+            return;
+        }
+        let began = Instant::now();
         self.text.send_replace(self.metrics.render());
+        let took = began.elapsed();
+        if took > AT_ONCE {
+            self.rest_to = Instant::now() + took * SHARE;
+        }
         if let Err(error) = self.write() {
             tracing::error!("{error}");
         }
+    }
+
+    fn is_wanted(&self) -> bool {
+        self.file.is_some() || self.text.receiver_count() > 0
     }
 
     fn count_lost_lines(&mut self) {

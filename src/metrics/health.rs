@@ -61,7 +61,7 @@ impl Health {
     }
 
     /// Goes on with these streams.
-    pub(crate) fn go_on_with(&mut self, streams: &[&'static str]) {
+    pub(crate) fn go_on_with(&mut self, streams: &BTreeSet<&'static str>) {
         self.streams.retain(|stream, _| streams.contains(stream));
         for stream in streams {
             self.streams.entry(stream).or_default();
@@ -173,9 +173,9 @@ mod tests {
     fn streams_come_and_go_with_the_settings() {
         let mut health = Health::new(["tfc"], Duration::from_secs(60));
         health.run("tfc", at(0), true);
-        health.go_on_with(&["tfc", "port"]);
+        health.go_on_with(&BTreeSet::from(["tfc", "port"]));
         assert_eq!(problems(&health, at(1)).len(), 2);
-        health.go_on_with(&["tfc"]);
+        health.go_on_with(&BTreeSet::from(["tfc"]));
         assert_eq!(problems(&health, at(1)), [None]);
     }
 }

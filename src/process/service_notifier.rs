@@ -47,8 +47,13 @@ impl Notifier {
     }
 
     /// Reports what the service does, in one line for people.
-    pub(crate) fn status(&self, status: &str) {
-        self.notify(&format!("STATUS={}", excerpt(status, LONGEST_STATUS)));
+    pub(crate) fn status(&self, status: impl FnOnce() -> String) {
+        #[cfg(unix)]
+        if self.socket.is_some() {
+            self.notify(&format!("STATUS={}", excerpt(&status(), LONGEST_STATUS)));
+        }
+        #[cfg(not(unix))]
+        let _ = status;
     }
 
     /// Reports that the service is still alive.
@@ -132,7 +137,7 @@ mod tests {
         let notifier = notifier(path.to_str().unwrap());
         notifier.ready("4 streams");
         notifier.alive();
-        notifier.status("tfc: 3 new\nREADY=0");
+        notifier.status(|| "tfc: 3 new\nREADY=0".to_owned());
         notifier.stopping();
         assert_eq!(received(&manager), "READY=1\nSTATUS=4 streams");
         assert_eq!(received(&manager), "WATCHDOG=1");

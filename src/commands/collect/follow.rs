@@ -35,6 +35,9 @@ use crate::window::Range;
 /// The least time between two seals.
 const SEAL_PAUSE: TimeDelta = TimeDelta::seconds(60);
 
+/// So many streams are described one by one.
+const MOST_TOLD: usize = 8;
+
 /// How often the folder of organizations is looked at, or once in an interval, if that is shorter.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -109,7 +112,7 @@ struct Observer<'a> {
     /// That of the command: a shutdown is no failure, but a summary that could not be written is one.
     exit: Exit,
     /// Each stream in a few words.
-    states: BTreeMap<&'static str, String>,
+    states: BTreeMap<&'static str, State>,
     /// How the last run of each stream ended.
     health: watch::Sender<Health>,
     /// Where the streams are kept, for the page.
@@ -128,6 +131,7 @@ impl Observer<'_> {
         let metrics = Metrics::new(names.iter().copied());
         self.exporter.go_on_with(metrics, arguments.only(&names));
         show_evidence(arguments, &self.session, &[], &mut self.exporter);
+        let names: BTreeSet<_> = names.into_iter().collect();
         self.states.retain(|name, _| names.contains(name));
         self.health.send_modify(|health| health.go_on_with(&names));
         self.places.send_replace(places(&self.session));
@@ -232,10 +236,9 @@ impl Observer<'_> {
             self.health
                 .send_modify(|health| health.run(summary.name(), report.times.ended, is_complete));
         }
-        self.states.insert(summary.name(), state(report));
+        self.states.insert(summary.name(), State::of(report));
         if !self.shutdown.is_requested() {
-            let states: Vec<_> = self.states.values().map(String::as_str).collect();
-            self.notifier.status(&states.join("; "));
+            self.notifier.status(|| status(self.states.values()));
         }
     }
 
@@ -283,7 +286,7 @@ impl Observer<'_> {
         }
         // The metrics count the lines that are missing in the log.
         self.session.log.drain();
-        self.exporter.update(|_| {});
+        self.exporter.export();
     }
 }
 
@@ -346,12 +349,57 @@ async fn stay_in_touch(notifier: Arc<Notifier>, watchdog: Option<Duration>, shut
     }
 }
 
-/// Describes a stream in a few words, for `systemctl status`.
-fn state(report: &RunReport) -> String {
-    let summary = &report.summary;
-    let time = report.times.ended.format("%H:%M:%SZ");
-    match summary.error() {
-        None => format!("{} +{} at {time}", summary.name(), summary.appended()),
-        Some(_) => format!("{} failed {} times, last at {time}", summary.name(), report.failures),
+/// A stream in a few words.
+struct State {
+    is_complete: bool,
+    text: String,
+}
+
+impl State {
+    fn of(report: &RunReport) -> Self {
+        let summary = &report.summary;
+        let time = report.times.ended.format("%H:%M:%SZ");
+        Self {
+            is_complete: summary.error().is_none(),
+            text: match summary.error() {
+                None => format!("{} +{} at {time}", summary.name(), summary.appended()),
+                Some(_) => format!("{} failed {} times, last at {time}", summary.name(), report.failures),
+            },
+        }
+    }
+}
+
+/// Describes all streams, for `systemctl status`: of many only how many they are, and those that have failed.
+fn status<'a>(states: impl ExactSizeIterator<Item = &'a State> + Clone) -> String {
+    let count = states.len();
+    if count <= MOST_TOLD {
+        return states.map(|state| state.text.as_str()).collect::<Vec<_>>().join("; ");
+    }
+    let failed = states.filter(|state| !state.is_complete);
+    match failed.clone().count() {
+        0 => format!("{count} streams, all complete"),
+        some => {
+            let first: Vec<_> = failed.take(MOST_TOLD).map(|state| state.text.as_str()).collect();
+            format!("{count} streams, {some} failed: {}", first.join("; "))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_many_streams_those_that_have_failed_are_told() {
+        let states = |count: usize| {
+            let state = |number: usize| State {
+                is_complete: !number.is_multiple_of(100),
+                text: format!("o{number}"),
+            };
+            (1..=count).map(state).collect::<Vec<_>>()
+        };
+        assert_eq!(status(states(3).iter()), "o1; o2; o3");
+        assert_eq!(status(states(50).iter()), "50 streams, all complete");
+        assert_eq!(status(states(250).iter()), "250 streams, 2 failed: o100; o200");
     }
 }

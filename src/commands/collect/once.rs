@@ -39,6 +39,7 @@ pub(super) async fn run(
     // The metrics count the lines that are missing in the log.
     let summary = summary.at_least(exit_of(session.log));
     exporter.update(|metrics| summary.streams().iter().for_each(|stream| metrics.run(stream, times)));
+    exporter.export();
     if arguments.json {
         print_json(None, &summary)?;
     } else {
