@@ -171,8 +171,11 @@ fn at_work(
     show_copied(arguments, address, copied)
 }
 
-fn show_copied(arguments: &Arguments, address: &Address, copied: Copied) -> Result<Exit, CommandError> {
+fn show_copied(arguments: &Arguments, address: &Address, mut copied: Copied) -> Result<Exit, CommandError> {
     let selection = &arguments.selection;
+    for section in &mut copied.sections {
+        section.name = name_of(selection, &section.name);
+    }
     let has_problems = copied.sections.iter().any(|section| !section.problems.is_empty());
     let exit = if has_problems {
         Exit::StreamFailed
@@ -248,8 +251,19 @@ fn copied_text(copied: &Copied, is_dry_run: bool) -> String {
     format!("{table}{notes}{end}")
 }
 
-fn show_restored(arguments: &Arguments, address: &Address, restored: Restored) -> Result<Exit, CommandError> {
+/// Returns the name of a stream, as it is shown; the evidence is of all of them.
+fn name_of(selection: &Selection, section: &str) -> String {
+    match selection.settings.organization() {
+        Some(organization) if section != EVIDENCE => organization.stream(section).to_owned(),
+        _ => section.to_owned(),
+    }
+}
+
+fn show_restored(arguments: &Arguments, address: &Address, mut restored: Restored) -> Result<Exit, CommandError> {
     let (selection, exit) = (&arguments.selection, Exit::Complete);
+    for section in &mut restored.sections {
+        section.name = name_of(selection, &section.name);
+    }
     if !selection.json {
         print_text(selection.verbosity, || restored_text(&restored))?;
         return Ok(exit);

@@ -129,6 +129,20 @@ impl CommandError {
         }
     }
 
+    /// Returns what of it is wrong with all organizations, if anything is: it is not to be said of each.
+    pub(super) fn of_all(&self) -> Option<Self> {
+        let problems: Vec<_> = self.problems.iter().filter(|error| error.is_of_all).cloned().collect();
+        (!problems.is_empty()).then(|| Self {
+            problems,
+            ..Self::new(self.kind, &self.message, self.place)
+        })
+    }
+
+    /// Returns the text on one line, for a log.
+    pub(super) fn on_one_line(&self) -> String {
+        self.to_string().replace(":\n", ": ").replace('\n', "; ")
+    }
+
     /// Says or logs the error, and returns the exit code; prints it as JSON too if that is the form of the result.
     pub(super) fn report(&self, form: Form, exit: Option<Exit>, say: impl Fn(&str)) -> Exit {
         let exit = exit.unwrap_or(self.exit());

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use chrono::{DateTime, Utc};
 use futures::FutureExt;
+use tracing::Instrument;
 
 use super::arguments::settings::{SettingsArguments, Turn};
 use super::error::CommandError;
@@ -88,12 +89,7 @@ impl Organizations {
         let wanted = &arguments.organizations;
         for name in wanted {
             if !owned.keys().any(|organization| organization.name() == name) {
-                let folder = folder.display();
-                let problem = format!(
-                    "must name organizations, and {folder} has no file {}.env",
-                    name.escape_debug()
-                );
-                errors.add("--org", problem);
+                errors.add("--org", not_found(name, folder));
             }
         }
         if !wanted.is_empty() {
@@ -119,6 +115,18 @@ impl Organizations {
             })
         } else {
             Err(errors)
+        }
+    }
+}
+
+/// Says why a name is that of no organization.
+fn not_found(name: &str, folder: &Path) -> String {
+    match name {
+        "" => "must name organizations, and has an empty name".to_owned(),
+        "common" => "must name organizations, and common.env is what all of them have".to_owned(),
+        _ => {
+            let (folder, name) = (folder.display(), name.escape_debug());
+            format!("must name organizations, and {folder} has no file {name}.env")
         }
     }
 }
@@ -189,11 +197,17 @@ pub(super) async fn run_each(
             tracing::warn!("stopped before {organization}; it and what follows was not done");
             return Ok(outcomes.exit().max(Exit::StreamFailed));
         }
-        let one = of(typed, organization, env)?;
+        let one = of(typed, organization, Turn::of(organization, env).first_if(index == 0))?;
         announce(&one, organization, index == 0)?;
         let exit = match organizations.sharing.get(&organization) {
             Some(problem) => failed(&one, organization, CommandError::setup(problem)),
-            None => run_one(&one, organization, log, clock).await,
+            None => match run_one(&one, organization, log, clock).await {
+                Ok(exit) => exit,
+                Err(error) => match error.of_all() {
+                    Some(of_all) => return Err(of_all),
+                    None => failed(&one, organization, error),
+                },
+            },
         };
         outcomes.add(organization.name(), exit);
     }
@@ -238,36 +252,49 @@ impl Outcomes {
         let count = self.exits.len();
         let failed = self.exits.iter().filter(|(_, exit)| *exit != Exit::Complete);
         let failed: Vec<_> = failed.map(|(organization, _)| organization.as_str()).collect();
+        let organizations = if count == 1 { "organization" } else { "organizations" };
         match failed.len() {
-            0 => format!("\n{count} organizations\n"),
-            some => format!("\n{count} organizations, {some} with problems: {}\n", failed.join(", ")),
+            0 => format!("\n{count} {organizations}\n"),
+            some => format!(
+                "\n{count} {organizations}, {some} with problems: {}\n",
+                failed.join(", ")
+            ),
         }
     }
 }
 
 /// Runs a command for one organization; whatever comes of it, the next one is done too.
-async fn run_one(command: &Command, organization: Organization, log: &Log, clock: fn() -> DateTime<Utc>) -> Exit {
-    let ended = AssertUnwindSafe(command.run(log, clock)).catch_unwind().await;
-    let ended = ended.unwrap_or_else(|_| Err(CommandError::setup("an internal error; please report it")));
-    ended.unwrap_or_else(|error| failed(command, organization, error))
+async fn run_one(
+    command: &Command,
+    organization: Organization,
+    log: &Log,
+    clock: fn() -> DateTime<Utc>,
+) -> Result<Exit, CommandError> {
+    // Adds the organization to each log line; at the error level, so that `-q` keeps it.
+    let span = tracing::error_span!("organization", %organization);
+    let ended = AssertUnwindSafe(command.run(log, clock).instrument(span))
+        .catch_unwind()
+        .await;
+    ended.unwrap_or_else(|_| Err(CommandError::setup("an internal error; please report it")))
 }
 
 /// Says what is wrong with an organization. Its settings are no reason for the others not to be done.
 fn failed(command: &Command, organization: Organization, error: CommandError) -> Exit {
     let exit = command.failure().unwrap_or(Exit::StreamFailed);
     let error = error.of(organization);
-    error.report(command.form(), Some(exit), |text| tracing::error!("{text}"))
+    let text = error.on_one_line();
+    error.report(command.form(), Some(exit), |_| tracing::error!("{text}"))
 }
 
 /// Returns the command as it is for one of them.
-fn of(typed: &[OsString], organization: Organization, env: Env) -> Result<Command, CommandError> {
+fn of(typed: &[OsString], organization: Organization, turn: Turn) -> Result<Command, CommandError> {
     let filled_in = typed.iter().map(|argument| match argument.to_str() {
         Some(argument) => organization.fill_in(argument).into(),
         None => argument.clone(),
     });
     let mut command = CommandLine::command_of(filled_in.collect()).map_err(CommandError::usage)?;
     if let Some(settings) = command.settings() {
-        settings.turn = Some(Turn::of(organization, env));
+        settings.turn = Some(turn);
     }
     Ok(command)
 }

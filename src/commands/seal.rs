@@ -12,7 +12,7 @@ use super::error::CommandError;
 use super::outcome::{log_problems, print_json, print_text};
 use super::sealing;
 use crate::config::{EvidenceSettings, StreamPlace};
-use crate::env::{ConfigErrors, Env};
+use crate::env::{ConfigErrors, Env, Organization};
 use crate::evidence::keeper::{Keeper, Seal};
 use crate::evidence::seal::SealOptions;
 use crate::output::table::{Cell, Colour, Table, left, right};
@@ -83,20 +83,26 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     let anchored = sealing::anchor(&settings, &silent, now).await;
     let is_whole = seal.streams.values().all(|stream| stream.problems.is_empty());
     let exit = if is_whole { anchored } else { Exit::StreamFailed };
-    for (name, stream) in &seal.streams {
-        log_problems(selection.verbosity, name, &stream.problems);
+    let organization = selection.settings.organization();
+    for (kind, stream) in &seal.streams {
+        log_problems(selection.verbosity, name_of(organization, kind), &stream.problems);
     }
     if selection.json {
-        print_json(selection.settings.organization(), &shown(&seal, exit))?;
+        print_json(organization, &shown(&seal, organization, exit))?;
     } else {
-        print_text(selection.verbosity, || text(&seal))?;
+        print_text(selection.verbosity, || text(&seal, organization))?;
     }
     Ok(exit)
 }
 
-fn shown(seal: &Seal, exit: Exit) -> Shown<'_> {
-    let streams = seal.streams.iter().map(|(name, stream)| ShownStream {
-        stream: name,
+/// Returns the name of a stream, as it is shown.
+fn name_of(organization: Option<Organization>, kind: &'static str) -> &'static str {
+    organization.map_or(kind, |organization| organization.stream(kind))
+}
+
+fn shown(seal: &Seal, organization: Option<Organization>, exit: Exit) -> Shown<'_> {
+    let streams = seal.streams.iter().map(|(kind, stream)| ShownStream {
+        stream: name_of(organization, kind),
         entries: stream.entries.len() as u64,
         problems: &stream.problems,
     });
@@ -109,18 +115,22 @@ fn shown(seal: &Seal, exit: Exit) -> Shown<'_> {
     }
 }
 
-fn text(seal: &Seal) -> String {
+fn text(seal: &Seal, organization: Option<Organization>) -> String {
     let mut table = Table::new([left("STREAM"), left("STATE"), right("NEW ENTRIES")]);
-    for (name, stream) in &seal.streams {
+    for (kind, stream) in &seal.streams {
         let state = if stream.problems.is_empty() {
             Cell::coloured("ok", Colour::Green)
         } else {
             Cell::coloured("not sealed", Colour::Red)
         };
-        table.row([Cell::from(*name), state, stream.entries.len().to_string().into()]);
+        table.row([
+            Cell::from(name_of(organization, kind)),
+            state,
+            stream.entries.len().to_string().into(),
+        ]);
     }
-    let problems = seal.streams.iter().flat_map(|(name, stream)| {
-        let problems = stream.problems.iter();
+    let problems = seal.streams.iter().flat_map(|(kind, stream)| {
+        let (name, problems) = (name_of(organization, kind), stream.problems.iter());
         problems.map(move |problem| format!("{name}: {problem}\n"))
     });
     let problems: String = problems.collect();

@@ -309,8 +309,14 @@ impl Read {
         for (organization, env) in alone {
             match Member::read(&env, options) {
                 Ok(member) => members.push(member),
-                Err(errors) => failed.push(FailedMember::new(organization.name(), &errors)),
+                Err(wrong) => {
+                    errors.append(wrong.of_all());
+                    failed.push(FailedMember::new(organization.name(), &wrong));
+                }
             }
+        }
+        if !errors.is_empty() {
+            return Err(errors);
         }
         Ok(Self {
             env: dir.shared().clone(),

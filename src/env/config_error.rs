@@ -10,6 +10,8 @@ pub struct ConfigError {
     pub(crate) variable: String,
     /// The rest of the sentence: `is required because …` or `must be …, not …`.
     pub(crate) problem: String,
+    /// Whether it is one of all organizations, since none of them has set the variable itself.
+    pub(crate) is_of_all: bool,
 }
 
 impl fmt::Display for ConfigError {
@@ -40,7 +42,25 @@ impl ConfigErrors {
         self.list.insert(ConfigError {
             variable: variable.into(),
             problem: problem.into(),
+            is_of_all: false,
         });
+    }
+
+    /// Adds an error of a value that all organizations have.
+    pub(crate) fn add_of_all(&mut self, variable: impl Into<String>, problem: impl Into<String>) {
+        self.list.insert(ConfigError {
+            variable: variable.into(),
+            problem: problem.into(),
+            is_of_all: true,
+        });
+    }
+
+    /// Returns those of values that all organizations have.
+    pub(crate) fn of_all(&self) -> Self {
+        Self {
+            list: self.list.iter().filter(|error| error.is_of_all).cloned().collect(),
+            because: None,
+        }
     }
 
     /// Adds that a variable is required but not set.

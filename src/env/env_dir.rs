@@ -2,12 +2,16 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::dotenv::{self, EnvFile, Location};
-use super::{ConfigErrors, Env, Organization, Value, Variables, with};
+use super::{Common, ConfigErrors, Env, Organization, Value, Variables, with};
 
 /// The file of what all organizations have; no organization can have its name.
 pub(super) const COMMON: &str = "common";
+
+/// How the name of a variable ends whose value stands in a file.
+const SECRET_FILE: &str = "_FILE";
 
 /// How the names of the files end.
 const EXTENSION: &str = "env";
@@ -39,11 +43,13 @@ impl EnvDir {
 
     fn over(process: Variables, folder: &Path) -> Self {
         let mut errors = ConfigErrors::default();
-        let common = Location::Common(file(folder, COMMON));
+        let path = file(folder, COMMON);
         let EnvFile {
             variables, warnings, ..
-        } = dotenv::read(&common, &mut errors);
+        } = dotenv::read(&Location::Common(path.clone()), &mut errors);
+        let names = variables.keys().cloned().collect();
         let shared = Env {
+            common: Some(Arc::new(Common { path, names })),
             variables: with(process.clone(), Value::all(variables)),
             errors,
             warnings,
@@ -109,7 +115,8 @@ impl EnvDir {
         } = dotenv::read(&own, &mut errors);
         Env {
             own: Some(variables.keys().cloned().collect()),
-            variables: with(self.shared.variables.clone(), Value::all(variables)),
+            variables: with_own(self.shared.variables.clone(), Value::all(variables)),
+            common: self.shared.common.clone(),
             errors,
             warnings,
             has_file: is_there,
@@ -117,6 +124,18 @@ impl EnvDir {
             ..Env::default()
         }
     }
+}
+
+/// Returns what an organization has: its own variables win, and a secret wins over the file of one and the other way round.
+fn with_own(mut below: Variables, own: Variables) -> Variables {
+    for name in own.iter().filter(|(_, value)| value.is_set()).map(|(name, _)| name) {
+        let other = match name.strip_suffix(SECRET_FILE) {
+            Some(secret) => secret.to_owned(),
+            None => format!("{name}{SECRET_FILE}"),
+        };
+        below.remove(&other);
+    }
+    with(below, own)
 }
 
 fn file(folder: &Path, name: &str) -> PathBuf {
@@ -174,6 +193,37 @@ mod tests {
         assert_eq!(values(&dir.read(organizations[1])), ["common", "", "process"]);
         assert_eq!(values(dir.shared()), ["common", "common", "process"]);
         assert_eq!(values(&dir.process()), ["process"; 3]);
+    }
+
+    #[test]
+    fn a_secret_of_its_own_wins_over_the_file_of_all_and_the_other_way_round() {
+        let files = [
+            ("common.env", "T_FILE=/all/{org}\nU=all\n"),
+            ("acme.env", "T=own\nU_FILE=/own\n"),
+            ("zeta.env", "T=\n"),
+        ];
+        let (_folder, dir) = dir(&[], &files);
+        let values = |name| {
+            let env = dir.read(Organization::new(name).unwrap());
+            ["T", "T_FILE", "U", "U_FILE"].map(|name| value(&env, name).unwrap_or_default())
+        };
+        assert_eq!(values("acme"), ["own", "", "", "/own"]);
+        assert_eq!(values("zeta"), ["", "/all/zeta", "all", ""]);
+    }
+
+    #[test]
+    fn a_wrong_value_that_all_have_is_known_as_such() {
+        let files = [("common.env", "A=x\nB=x\nC={org}\n"), ("acme.env", "B=x\n")];
+        let (folder, dir) = dir(&[("D", "x")], &files);
+        let env = dir.read(Organization::new("acme").unwrap());
+        let mut errors = ConfigErrors::default();
+        for name in ["A", "B", "C", "D"] {
+            let number = setting(name, None, |text| crate::env::whole_number(text, 1..=9_u8));
+            assert_eq!(env.optional(&number, &mut errors), None);
+        }
+        let of_all: Vec<_> = errors.of_all().iter().map(|error| error.variable.clone()).collect();
+        let common = folder.path().join("common.env");
+        assert_eq!(of_all, [format!("{}: A", common.display()), "D".to_owned()]);
     }
 
     #[test]

@@ -80,10 +80,20 @@ pub struct Env {
     has_file: bool,
     /// Those of the settings file of an organization; `None` without one.
     own: Option<BTreeSet<String>>,
+    /// The settings file of all organizations, if there is one.
+    common: Option<Arc<Common>>,
     /// Whose they are, if the installation has several organizations.
     organization: Option<Organization>,
     /// Those that were read.
     secrets: Arc<Secrets>,
+}
+
+/// The settings file of all organizations.
+#[derive(Debug)]
+struct Common {
+    path: PathBuf,
+    /// The variables that are set in it.
+    names: BTreeSet<String>,
 }
 
 type Variables = BTreeMap<String, Value>;
@@ -212,7 +222,7 @@ impl Env {
     pub(crate) fn optional<T>(&self, setting: &Setting<T>, errors: &mut ConfigErrors) -> Option<T> {
         let name = setting.name();
         let text = self.text(&name, errors)?;
-        parsed(&name, &self.filled_in(text), setting.parse, errors)
+        self.parsed(&name, &self.filled_in(text), setting.parse, errors)
     }
 
     /// Reads a required variable; `None` after an error.
@@ -246,7 +256,34 @@ impl Env {
             return self.optional(setting, errors);
         }
         let default = setting.variable.default_text(prefix);
-        parsed(&setting.name(), &self.filled_in(&default), setting.parse, errors)
+        self.parsed(&setting.name(), &self.filled_in(&default), setting.parse, errors)
+    }
+
+    fn parsed<T>(
+        &self,
+        name: &str,
+        text: &str,
+        parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
+        errors: &mut ConfigErrors,
+    ) -> Option<T> {
+        let add = |invalid: InvalidValue| match self.place_for_all(name) {
+            Some(place) => errors.add_of_all(place, invalid.problem(text)),
+            None => errors.add(name, invalid.problem(text)),
+        };
+        parse(text).map_err(add).ok()
+    }
+
+    /// Returns where a value stands that all organizations have as it is; `None` without organizations, and if it is their own or
+    /// has their names in it.
+    fn place_for_all(&self, name: &str) -> Option<String> {
+        let own = self.own.as_ref()?;
+        if own.contains(name) || !self.is_name_set(name) || self.is_filled_in(name) {
+            return None;
+        }
+        Some(match &self.common {
+            Some(common) if common.names.contains(name) => format!("{}: {name}", common.path.display()),
+            _ => name.to_owned(),
+        })
     }
 
     /// Returns the text of a value that may be shown, with the name of the organization where it asks for that.
@@ -259,8 +296,7 @@ impl Env {
 
     fn is_name_set(&self, name: &str) -> bool {
         match self.variables.get(name) {
-            Some(Value::Text(text)) => !text.expose_secret().is_empty(),
-            Some(Value::Unreadable) => true,
+            Some(value) => value.is_set(),
             None => false,
         }
     }
@@ -278,6 +314,13 @@ impl Env {
 }
 
 impl Value {
+    fn is_set(&self) -> bool {
+        match self {
+            Self::Text(text) => !text.expose_secret().is_empty(),
+            Self::Unreadable => true,
+        }
+    }
+
     fn all(variables: BTreeMap<String, SecretString>) -> Variables {
         let variables = variables.into_iter();
         variables.map(|(name, value)| (name, Value::Text(value))).collect()
@@ -307,17 +350,6 @@ fn other_case(name: &str) -> Option<String> {
         "https_proxy" | "http_proxy" | "all_proxy" | "no_proxy" => Some(name.to_ascii_uppercase()),
         _ => None,
     }
-}
-
-fn parsed<T>(
-    name: &str,
-    text: &str,
-    parse: impl FnOnce(&str) -> Result<T, InvalidValue>,
-    errors: &mut ConfigErrors,
-) -> Option<T> {
-    parse(text)
-        .map_err(|invalid| errors.add(name, invalid.problem(text)))
-        .ok()
 }
 
 impl fmt::Debug for Env {

@@ -1,5 +1,6 @@
 //! The name of an organization, of which an installation can have many.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -46,6 +47,17 @@ impl Organization {
     #[must_use]
     pub(crate) fn stream(self, kind: &str) -> &'static str {
         kept(format!("{}/{kind}", self.0))
+    }
+
+    /// Returns a JSON object on one line with the name as its first member; anything else as it is.
+    #[must_use]
+    pub(crate) fn named(self, line: &str) -> Cow<'_, str> {
+        let Some(members) = line.strip_prefix('{') else {
+            return Cow::Borrowed(line);
+        };
+        let separator = if members.trim_start().starts_with('}') { "" } else { "," };
+        // No character of a name has to be escaped.
+        Cow::Owned(format!("{{\"organization\":\"{self}\"{separator}{members}"))
     }
 
     /// Returns a text with the name in each place that asks for it with `{org}`.
@@ -109,6 +121,14 @@ mod tests {
         ] {
             assert!(Organization::new(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn it_is_the_first_member_of_an_object() {
+        let acme = Organization::new("acme").unwrap();
+        assert_eq!(acme.named("{\"a\": 1}"), "{\"organization\":\"acme\",\"a\": 1}");
+        assert_eq!(acme.named("{ }"), "{\"organization\":\"acme\" }");
+        assert_eq!(acme.named("[1]"), "[1]");
     }
 
     #[test]

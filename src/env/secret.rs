@@ -98,6 +98,7 @@ impl SecretFile {
         let error = |problem| ConfigError {
             variable: variable.clone(),
             problem,
+            is_of_all: false,
         };
         let content = read(path).map_err(|cause| {
             error(format!(
@@ -200,7 +201,7 @@ impl Env {
     fn secret_file(&self, secret: &Secret, errors: &mut ConfigErrors) -> Option<SecretFile> {
         let variable = secret.file()?;
         let path = self.filled_in(self.text(&variable, errors)?);
-        let path = super::parsed(&variable, &path, super::text, errors)?;
+        let path = self.parsed(&variable, &path, super::text, errors)?;
         Some(SecretFile {
             variable,
             path,

@@ -5,19 +5,23 @@ use std::io::{self, Write};
 use super::batch::Batch;
 use super::sink::{BatchAck, Sink, SinkError};
 use super::undelivered::Undelivered;
+use crate::env::Organization;
 
 /// Writes whole lines; a batch is acknowledged when it is flushed.
 #[derive(Debug)]
 pub(crate) struct Output<W> {
     writer: W,
+    /// Whose lines they are, which each of them says, if there are several organizations.
+    organization: Option<Organization>,
     batch: Batch,
 }
 
 impl<W: Write + Send> Output<W> {
     /// Creates a sink that writes to `writer`.
-    pub(crate) fn new(writer: W) -> Self {
+    pub(crate) fn new(writer: W, organization: Option<Organization>) -> Self {
         Self {
             writer,
+            organization,
             batch: Batch::default(),
         }
     }
@@ -25,10 +29,25 @@ impl<W: Write + Send> Output<W> {
     /// Writes whole lines, and adjacent ones at once: they are never cut by lines of another stream, and a write for each
     /// line would take longer than everything else.
     fn write(&mut self) -> io::Result<()> {
-        for lines in self.batch.payloads() {
-            self.writer.write_all(lines)?;
+        if let Some(organization) = self.organization {
+            self.writer.write_all(&self.named(organization))?;
+        } else {
+            for lines in self.batch.payloads() {
+                self.writer.write_all(lines)?;
+            }
         }
         self.writer.flush()
+    }
+
+    /// Returns the lines with the name of the organization in each.
+    fn named(&self, organization: Organization) -> Vec<u8> {
+        let mut text = Vec::new();
+        for line in self.batch.lines() {
+            let line = String::from_utf8_lossy(self.batch.payload(line));
+            text.extend_from_slice(organization.named(&line).as_bytes());
+            text.push(b'\n');
+        }
+        text
     }
 }
 

@@ -109,7 +109,7 @@ impl Target {
             }
             Target::Kafka(settings) => Box::new(KafkaSink::new(settings, envelope, shutdown, now, sessions)?),
             Target::Http(settings) => Box::new(HttpSink::new(settings, envelope, shutdown)?),
-            Target::Stdout(_) => Box::new(Output::new(std::io::stdout())),
+            Target::Stdout(_) => Box::new(Output::new(std::io::stdout(), envelope.organization)),
         })
     }
 }

@@ -539,11 +539,14 @@ fn standard_output_gets_the_lines_themselves_and_a_closed_pipe_is_no_failure() {
     let whole = line(DAYS[0], "a") + &line(DAYS[0], "b");
     catalog.append(DAYS[0], &format!("junk\n{whole}half"));
     let written = Arc::new(Mutex::new(Vec::new()));
-    let cut = catalog.forward(StartPosition::Start, Output::new(Pipe(written.clone(), 20)));
+    let cut = catalog.forward(StartPosition::Start, Output::new(Pipe(written.clone(), 20), None));
     assert!(cut.failure.is_none());
     assert_eq!((cut.sent, cut.waiting), (0, Some(3)));
     written.lock().unwrap().clear();
-    let forwarded = catalog.forward(StartPosition::Start, Output::new(Pipe(written.clone(), usize::MAX)));
+    let forwarded = catalog.forward(
+        StartPosition::Start,
+        Output::new(Pipe(written.clone(), usize::MAX), None),
+    );
     assert_eq!((forwarded.sent, forwarded.skipped), (2, 1));
     assert_eq!(*written.lock().unwrap(), whole.as_bytes());
 }

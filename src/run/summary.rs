@@ -496,11 +496,10 @@ impl Summary {
             _ => Cell::coloured(format!("{failed} failed"), Colour::Red),
         };
         [
-            format!(
-                "{} streams of {} organizations",
-                self.streams.len(),
-                organizations.len()
-            )
+            match organizations.len() {
+                1 => format!("{} streams of 1 organization", self.streams.len()),
+                some => format!("{} streams of {some} organizations", self.streams.len()),
+            }
             .into(),
             status,
             sum(|stream| stream.appended),

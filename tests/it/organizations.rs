@@ -300,18 +300,69 @@ fn a_credential_in_the_environment_would_be_that_of_all_and_is_refused() {
         installation.catalog.unset(name);
     }
     installation.catalog.set("TFC_ORG_TOKEN_FILE", "/nowhere/{org}");
+    let own = fs::read_to_string(installation.file("acme")).unwrap();
+    let without = own.lines().filter(|line| !line.starts_with("TFC_ORG_TOKEN"));
+    installation.write("acme", &without.map(|line| format!("{line}\n")).collect::<String>());
     let run = installation.run(&["collect", "-q"]);
     assert_eq!(run.code, 3, "{}", run.stderr);
-    assert!(
-        run.stderr.contains("must not be set together with TFC_ORG_TOKEN_FILE"),
-        "{}",
-        run.stderr
-    );
+    assert!(run.stderr.contains("TFC_ORG_TOKEN_FILE must name a text file") && run.stderr.contains("/nowhere/acme"));
     assert_eq!(
         fs::read_dir(installation.catalog.root().join("acme/tfc"))
             .unwrap()
             .count(),
         0
+    );
+    // A token of its own wins over the file.
+    installation.write("acme", &own);
+    assert_eq!(installation.run(&["collect", "-q"]).code, 0);
+}
+
+#[test]
+fn a_wrong_value_of_all_is_told_once_with_its_file() {
+    let installation = Installation::of(&[("acme", 20), ("zeta", 20)]);
+    installation.add("common", "TFC_MAX_PAGES=often\n");
+    for command in [&["collect", "-q"][..], &["check"], &["forward", "stdout"]] {
+        let run = installation.run(command);
+        let said = "env/common.env: TFC_MAX_PAGES must be a whole number";
+        if command == ["collect", "-q"] {
+            assert_eq!((run.code, run.stderr.matches(said).count()), (1, 1), "{}", run.stderr);
+        }
+        assert!(!run.stderr.contains("\\n"), "{command:?}: {}", run.stderr);
+    }
+    installation.write(
+        "common",
+        &fs::read_to_string(installation.file("common"))
+            .unwrap()
+            .replace("often", "5"),
+    );
+    installation.add("common", "KEEP_DAYS=many\n");
+    installation.add("acme", "KEEP_DAYS=\n");
+    let run = installation.run(&["collect", "-q"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    installation.add("zeta", "KEEP_DAYS=30\n");
+    assert_eq!(installation.run(&["collect", "-q"]).code, 0);
+}
+
+#[test]
+fn a_name_that_is_that_of_no_organization_is_told_apart() {
+    let installation = Installation::of(&[("acme", 5)]);
+    for (name, said) in [
+        ("common", "and common.env is what all of them have"),
+        ("", "and has an empty name"),
+        ("nobody", "and env has no file nobody.env"),
+    ] {
+        let run = installation.run(&["status", "--org", name]);
+        assert_eq!(run.code, 1, "{}", run.stderr);
+        assert!(run.stderr.contains(said), "{}", run.stderr);
+    }
+    let run = installation.run(&["status"]);
+    assert!(run.stdout.ends_with("\n1 organization\n"), "{}", run.stdout);
+    installation.add("acme", "TFC_MAX_PAGE=5\n");
+    let run = installation.run(&["status"]);
+    assert!(
+        run.stderr.contains("TFC_MAX_PAGE") && run.stderr.contains("organization=acme"),
+        "{}",
+        run.stderr
     );
 }
 
@@ -386,8 +437,38 @@ fn every_command_is_done_for_each_of_them() {
             run.stdout
         );
     }
+}
+
+#[test]
+fn records_that_are_printed_say_whose_they_are() {
+    let installation = Installation::of(&[("acme", 30), ("zeta", 30)]);
+    installation.collect(0, &[]);
     let found = installation.run(&["search", "--stream", "tfc", "--since", "30d"]);
     assert_eq!((found.code, found.stdout.lines().count()), (0, 60), "{}", found.stderr);
+    let of = |line: &str| {
+        let value: Value = serde_json::from_str(line).unwrap();
+        value["organization"].as_str().unwrap().to_owned()
+    };
+    for output in [
+        found.stdout,
+        installation
+            .run(&["forward", "stdout", "--stream", "tfc", "--forward-from", "start"])
+            .stdout,
+    ] {
+        let organizations: Vec<_> = output.lines().map(of).collect();
+        assert_eq!(organizations.iter().filter(|name| *name == "acme").count(), 30);
+        assert_eq!(organizations.iter().filter(|name| *name == "zeta").count(), 30);
+    }
+    let search = |form| {
+        installation
+            .run(&["search", "--stream", "tfc", "--since", "30d", form])
+            .stdout
+    };
+    assert_eq!(search("--count"), "acme:30\nzeta:30\n");
+    let csv = search("--csv");
+    assert_eq!(csv.matches("time,stream,").count(), 1, "{csv}");
+    assert_eq!(csv.matches(",zeta/tfc,").count(), 30, "{csv}");
+    assert_eq!(search("--table").matches(" zeta/tfc").count(), 30);
     let nothing = installation.run(&["search", "--since", "30d", "--text", "nothing has this"]);
     assert_eq!((nothing.code, nothing.stdout.as_str()), (1, ""), "{}", nothing.stderr);
 }

@@ -35,12 +35,23 @@ pub(crate) struct SettingsArguments {
 pub(crate) struct Turn {
     organization: Organization,
     env: Env,
+    /// Whether others had theirs before.
+    is_first: bool,
 }
 
 impl Turn {
     /// Takes the settings of an organization.
     pub(crate) fn of(organization: Organization, env: Env) -> Self {
-        Self { organization, env }
+        Self {
+            organization,
+            env,
+            is_first: true,
+        }
+    }
+
+    /// Says whether it is the first one.
+    pub(crate) fn first_if(self, is_first: bool) -> Self {
+        Self { is_first, ..self }
     }
 }
 
@@ -73,6 +84,11 @@ impl SettingsArguments {
     /// Returns the organization whose turn it is, if there are several.
     pub(crate) fn organization(&self) -> Option<Organization> {
         self.turn.as_ref().map(|turn| turn.organization)
+    }
+
+    /// Returns whether another organization had its turn before.
+    pub(crate) fn is_after_another(&self) -> bool {
+        self.turn.as_ref().is_some_and(|turn| !turn.is_first)
     }
 
     /// Returns the folder with the settings of organizations, if there is one.

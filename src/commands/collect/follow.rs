@@ -209,7 +209,7 @@ impl Observer<'_> {
         let reloaded = self.session.reload(occasion);
         self.health
             .send_modify(|health| health.fail(self.session.failed.iter().map(|failed| failed.name.clone())));
-        let complaint = reloaded.as_ref().err().map(ToString::to_string);
+        let complaint = reloaded.as_ref().err().map(CommandError::on_one_line);
         match &complaint {
             Some(errors) if occasion == Occasion::Asked || self.complaint != complaint => {
                 tracing::error!("the settings could not be read again, and stay as they were: {errors}");

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
+use crate::env::Organization;
 use crate::output::csv::Csv;
 use crate::output::print::{PrintError, print_while_read};
 use crate::output::printable::{printable, printable_json};
@@ -16,6 +17,9 @@ use crate::source::{Kind, ReadRow};
 
 /// The columns of a table.
 const COLUMNS: [&str; 6] = ["TIME", "STREAM", "EVENT", "USER", "ADDRESS", "OBJECT"];
+
+/// Which of them names the stream, as in CSV.
+const STREAM: usize = 1;
 
 /// The widths of the columns, in columns of a terminal.
 type Widths = [usize; COLUMNS.len()];
@@ -28,6 +32,9 @@ const FIXED: usize = 2;
 
 /// Less says nothing.
 const NARROWEST: usize = 8;
+
+/// How much of the name of an organization is shown.
+const NAME: usize = 14;
 
 /// What stands between two columns.
 const BETWEEN: usize = 2;
@@ -47,6 +54,13 @@ pub(super) fn widths(terminal: Option<usize>) -> Widths {
     for width in &mut widths[FIXED..last] {
         *width = (*width * left / wanted).max(NARROWEST);
     }
+    widths
+}
+
+/// The same with room for the names of organizations before those of the streams.
+pub(super) fn widths_of_many(terminal: Option<usize>) -> Widths {
+    let mut widths = widths(terminal.map(|terminal| terminal.saturating_sub(NAME)));
+    widths[STREAM] += NAME;
     widths
 }
 
@@ -82,8 +96,15 @@ impl Form {
     }
 
     /// Appends a record to `text`; returns whether it is repaired.
-    pub(super) fn render(self, kind: &Kind, line: &str, record: &ReadRow, text: &mut String) -> bool {
+    pub(super) fn render(
+        self,
+        (organization, kind): (Option<Organization>, &Kind),
+        line: &str,
+        record: &ReadRow,
+        text: &mut String,
+    ) -> bool {
         let mut is_repaired = false;
+        let stream = || organization.map(|organization| organization.stream(kind.name).to_owned());
         match self {
             Self::Lines { is_for_terminal } => {
                 let line = if is_for_terminal {
@@ -91,12 +112,14 @@ impl Form {
                 } else {
                     Cow::Borrowed(line)
                 };
-                text.push_str(&line);
+                let named = organization.map(|organization| organization.named(&line));
+                text.push_str(named.as_deref().unwrap_or(&line));
                 text.push('\n');
             }
             Self::Csv { csv, is_for_terminal } => {
-                let (cells, is_other) = repaired_cells(kind, line, record);
+                let (mut cells, is_other) = repaired_cells(kind, line, record);
                 is_repaired = is_other;
+                cells[STREAM] = stream().unwrap_or(std::mem::take(&mut cells[STREAM]));
                 let shown = cells.each_ref().map(|cell| {
                     if is_for_terminal {
                         printable(cell)
@@ -107,7 +130,8 @@ impl Form {
                 csv.push_row(shown.iter().map(|cell| &**cell), text);
             }
             Self::Table { with_colours, widths } => {
-                let [time, stream, event, user, address, object, ..] = cells(kind, record);
+                let [time, kind, event, user, address, object, ..] = cells(kind, record);
+                let stream = stream().unwrap_or(kind);
                 let line = table_line(&[time, stream, event, user, address, object], widths);
                 let is_failure = with_colours && record.row.failure.is_some();
                 let line = if is_failure { Colour::Red.paint(&line) } else { line };
@@ -161,6 +185,8 @@ pub(super) struct Printer {
     /// Whether a file could not be read.
     has_failed: bool,
     is_headed: bool,
+    /// Whose records are counted, if there are several organizations.
+    organization: Option<Organization>,
     outcome: Result<(), PrintError>,
 }
 
@@ -174,7 +200,21 @@ impl Printer {
             named: None,
             has_failed: false,
             is_headed: false,
+            organization: None,
             outcome: Ok(()),
+        }
+    }
+
+    /// Says whose records they are, if there are several organizations.
+    pub(super) fn of(self, organization: Option<Organization>) -> Self {
+        Self { organization, ..self }
+    }
+
+    /// Prints no head: it stands before the records of another organization.
+    pub(super) fn without_head(self) -> Self {
+        Self {
+            is_headed: true,
+            ..self
         }
     }
 
@@ -236,7 +276,10 @@ impl Printer {
     /// Standard output cannot be written to.
     pub(super) fn end(mut self) -> Result<Exit, PrintError> {
         match self.form {
-            Form::Count => drop(self.print(&format!("{}\n", self.found))),
+            Form::Count => {
+                let whose = self.organization.map(|organization| format!("{organization}:"));
+                self.print(&format!("{}{}\n", whose.unwrap_or_default(), self.found));
+            }
             // Whoever reads it needs the names of the columns, be there rows or not.
             Form::Csv { .. } if !self.is_headed => drop(self.print("")),
             _ => {}

@@ -19,7 +19,7 @@ use crate::output::terminal::{stdout_is_terminal, stdout_takes_colours, stdout_w
 use crate::process::exit::Exit;
 use crate::search::{Files, Finder, Order, Place, Query};
 use crate::source::{Kind, ReadRow};
-use form::{Form, Printer, widths};
+use form::{Form, Printer, widths, widths_of_many};
 
 pub(super) const EXAMPLES: &str = "\
 Examples:
@@ -91,7 +91,10 @@ impl Arguments {
         let Selection { json, verbosity, .. } = &self.selection;
         let table = || Form::Table {
             with_colours,
-            widths: widths(stdout_width()),
+            widths: match self.selection.settings.organization() {
+                Some(_) => widths_of_many(stdout_width()),
+                None => widths(stdout_width()),
+            },
         };
         match self {
             Self { csv: true, bom, .. } => Form::Csv {
@@ -138,12 +141,19 @@ pub(crate) fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result
     } else {
         archives.reading_bytes("search", files.bytes())
     };
-    let mut printer = Printer::new(form, arguments.limit);
+    let settings = &arguments.selection.settings;
+    let organization = settings.organization();
+    let mut printer = Printer::new(form, arguments.limit).of(organization);
+    if settings.is_after_another() {
+        printer = printer.without_head();
+    }
     files
         .problems
         .iter()
         .for_each(|unsearched| printer.fail(&unsearched.problem));
-    let render = |kind: &Kind, line: &str, record: &ReadRow, text: &mut String| form.render(kind, line, record, text);
+    let render = |kind: &Kind, line: &str, record: &ReadRow, text: &mut String| {
+        form.render((organization, kind), line, record, text)
+    };
     finder.find(&files, &progress, render, |found| printer.take(&found));
     drop(progress);
     Ok(printer.end()?)

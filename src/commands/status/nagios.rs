@@ -81,7 +81,10 @@ fn all_streams(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> Result<St
                 all.extend(standing.streams);
                 failed.extend(standing.alarms);
             }
-            Err(error) => failed.push(error.of(organization).to_string()),
+            Err(error) => match error.of_all() {
+                Some(of_all) => return Err(of_all),
+                None => failed.push(error.of(organization).to_string()),
+            },
         }
     }
     Ok(Standing {
