@@ -10,12 +10,17 @@ const MOST: usize = 64;
 /// The most of those that begin an archive, or ask for a range: they can take hours, and the others do not wait for them.
 const MOST_LONG: usize = MOST / 2;
 
+/// The most of them that look at their folders at the same time, before that.
+const MOST_LOOKS: usize = 8;
+
 /// The slots of all streams; without a limit where so few of them are that none would wait.
 #[derive(Debug)]
 pub(super) struct Slots {
     are_limited: AtomicBool,
     all: Semaphore,
     long: Semaphore,
+    /// Of those that find out which they are: each takes a thread for that.
+    looks: Semaphore,
 }
 
 /// One stream may be collected as long as it lives.
@@ -32,6 +37,7 @@ impl Slots {
             are_limited: AtomicBool::new(false),
             all: Semaphore::new(MOST),
             long: Semaphore::new(MOST_LONG),
+            looks: Semaphore::new(MOST_LOOKS),
         };
         slots.go_on_with(streams);
         slots
@@ -51,11 +57,10 @@ impl Slots {
             };
         }
         // Neither is ever closed. The rare one first: who waits for it must not hold the other.
-        let long = if is_long.await {
-            self.long.acquire().await.ok()
-        } else {
-            None
-        };
+        let look = self.looks.acquire().await.ok();
+        let is_long = is_long.await;
+        drop(look);
+        let long = if is_long { self.long.acquire().await.ok() } else { None };
         Slot {
             _long: long,
             _one: self.all.acquire().await.ok(),

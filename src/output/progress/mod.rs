@@ -78,9 +78,8 @@ impl Progress {
     /// Adds the line of one stream.
     #[must_use]
     pub(crate) fn stream(&self, name: &'static str) -> StreamProgress {
-        let bar = self
-            .bars
-            .add(ProgressBar::no_length().with_style(style(WAITING)).with_prefix(name));
+        let bar = ProgressBar::no_length().with_style(style(WAITING)).with_prefix(name);
+        let bar = add(&self.bars, bar);
         if !self.bars.is_hidden() {
             bar.enable_steady_tick(TURN);
         }
@@ -99,7 +98,7 @@ impl Progress {
     pub(crate) fn reading(&self, command: &'static str, bytes: u64) -> ReadProgress {
         let bar = ProgressBar::new(bytes).with_style(style(READING)).with_prefix(command);
         ReadProgress {
-            bar: self.bars.add(bar),
+            bar: add(&self.bars, bar),
         }
     }
 
@@ -126,6 +125,15 @@ impl Progress {
         self.bars
             .println(expand_tabs(lines.strip_suffix('\n').unwrap_or(lines)))
     }
+}
+
+/// Adds a line to those that are drawn. If none is, it would stay among them for ever: they are removed as they are drawn.
+fn add(bars: &MultiProgress, bar: ProgressBar) -> ProgressBar {
+    if bars.is_hidden() {
+        bar.set_draw_target(ProgressDrawTarget::hidden());
+        return bar;
+    }
+    bars.add(bar)
 }
 
 /// The progress line of one stream; dropping this removes it.
@@ -478,6 +486,17 @@ mod tests {
         stream.advance(day().to, 1);
         stream.finish();
         assert!(progress.write_lines("lost\n").is_err());
+    }
+
+    #[test]
+    fn a_line_that_nobody_sees_leaves_nothing_behind() {
+        let progress = Progress::hidden();
+        let _first = progress.stream("port");
+        let size = || {
+            (0..100).for_each(|_| drop(progress.stream("tfc")));
+            format!("{progress:?}").len()
+        };
+        assert_eq!(size(), size());
     }
 
     #[test]
