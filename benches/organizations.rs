@@ -35,8 +35,8 @@ const MEASURE: &str = "--measure";
 const STEADY: Duration = Duration::from_secs(300);
 
 /// The first collections of the other group, and those that are up to date beside them.
-const BEGINNERS: usize = 30;
-const OTHERS: usize = 100;
+const BEGINNERS: usize = 20;
+const OTHERS: usize = 40;
 
 fn main() -> Result<()> {
     let arguments: Vec<_> = std::env::args()
