@@ -16,7 +16,7 @@ use super::kafka::broker::Broker;
 use super::support::{Catalog, PATIENCE, Run, at, base_name, event, events, process, serve, tool, wait_until};
 
 /// Lines that cannot be run here, and why.
-const NOT_RUN: [(&str, &str); 27] = [
+const NOT_RUN: [(&str, &str); 28] = [
     (
         "trailkeeper copy --to file:///mnt/copies --dry-run",
         "the tests of copy run it, with folders of their own",
@@ -54,6 +54,7 @@ const NOT_RUN: [(&str, &str); 27] = [
     ("cargo bench --bench evidence", "like the one above"),
     ("cargo bench --bench instructions", "like the one above"),
     ("cargo bench --bench growth", "like the one above"),
+    ("cargo bench --bench organizations", "like the one above"),
     (".ci/run", "it runs this"),
     ("mdbook build docs", "continuous integration does"),
     ("docker build -t trailkeeper .", "it needs a daemon and the network"),
