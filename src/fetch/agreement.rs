@@ -39,6 +39,7 @@ pub(super) struct Certainty {
 #[derive(Debug)]
 pub(super) struct Held {
     window: Window,
+    position: Position,
     /// Whether it is the first page, and nothing says that there is another one.
     is_whole: bool,
     /// The times between which it has all records; neither is one of them.
@@ -68,6 +69,7 @@ impl Held {
         let shows_order = descends && known.in_order.is_some_and(|least| least <= records.len());
         Some(Self {
             window,
+            position: request.position.clone(),
             is_whole: is_first && !may_go_on,
             between: shows_order.then_some((oldest, top)),
             oldest,
@@ -143,6 +145,14 @@ impl Agreement {
         self.asked_to
     }
 
+    /// Returns whether an answer to this request had records that the service has to have still.
+    pub(super) fn knows_some_of(&self, request: &PageRequest, known: Certainty) -> bool {
+        let lasting = known.kept_from..known.settled_to;
+        let is_same = |held: &&Held| held.window == request.window && held.position == request.position;
+        let mut same = self.answers.iter().filter(is_same);
+        same.any(|held| held.records.iter().any(|(time, _)| lasting.contains(time)))
+    }
+
     /// Takes an answer into account; returns whether it agrees with those before.
     pub(super) fn note(&mut self, answer: Held, known: Certainty) -> bool {
         let agrees = self.answers.iter().all(|before| before.agrees_with(&answer, known));
@@ -214,6 +224,30 @@ mod tests {
         assert_eq!(same(&[9, 5, 3], &[]), (true, true), "an empty one shows nothing");
         let outside = [answer((4, 59), &[9, 5, 3], 100), answer((4, 59), &[9, 5], 100)];
         assert!(agree(&outside), "it was given without being asked for");
+    }
+
+    #[test]
+    fn an_answer_without_records_is_none_where_the_same_request_had_some() {
+        let known = Certainty {
+            settled_to: time(&at(SETTLED_TO)),
+            kept_from: time(&at(KEPT_FROM)),
+            margin: TimeDelta::seconds(1),
+            in_order: Some(1),
+        };
+        let (page, request) = answer((0, 59), &[9], 100);
+        let mut agreement = Agreement::default();
+        agreement.note(Held::of(&page, &request, known).unwrap(), known);
+        assert!(agreement.knows_some_of(&request, known));
+        let settled_to = time(&at(8));
+        assert!(!agreement.knows_some_of(&request, Certainty { settled_to, ..known }));
+        let behind = PageRequest {
+            position: Position::Number(2),
+            ..request
+        };
+        assert!(
+            !agreement.knows_some_of(&behind, known),
+            "the end of a feed may be empty"
+        );
     }
 
     #[test]

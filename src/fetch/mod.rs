@@ -536,6 +536,9 @@ impl Fetcher {
             margin: learned.longest_reach().max(LEAST_MARGIN),
             in_order: learned.shows_order_with(),
         };
+        if page.records.is_empty() && agreement.knows_some_of(request, known) {
+            self.learn(Learned::note_emptied);
+        }
         let agrees = Held::of(page, request, known).is_none_or(|held| agreement.note(held, known));
         if !agrees {
             self.learn(Learned::note_lapse);
