@@ -4,6 +4,7 @@ use super::witnesses::usable_policy;
 use crate::config::EvidenceSettings;
 use crate::env::Organization;
 use crate::evidence::folder::Folder;
+use crate::evidence::keeper::Keeper;
 use crate::evidence::standing::{Others, Standing};
 use crate::metrics::{Awaited, EvidenceFigures};
 
@@ -16,7 +17,7 @@ pub(super) struct EvidenceStanding {
 }
 
 impl EvidenceStanding {
-    /// Reads it; `None` if there is no log.
+    /// Reads it; `None` if there is no log, and nobody has a key for one.
     pub(super) fn read(settings: &EvidenceSettings) -> Option<Self> {
         let policy = settings.witnesses.as_ref().map(usable_policy).transpose();
         let (policy, mut problem) = match policy {
@@ -29,12 +30,19 @@ impl EvidenceStanding {
             topic: settings.topic.as_ref().map(|topic| topic.topic.as_str()),
         };
         let standing = match Standing::read(&Folder::new(&settings.folder), others) {
-            Ok(standing) => standing?,
+            Ok(standing) => standing,
             Err(error) => {
                 problem = Some(error.to_string());
-                Standing::default()
+                None
             }
         };
+        if problem.is_none() && settings.key.is_some() {
+            problem = Keeper::new(settings).check().err().map(|error| error.to_string());
+        }
+        if standing.is_none() && problem.is_none() {
+            return None;
+        }
+        let standing = standing.unwrap_or_default();
         Some(Self { standing, problem })
     }
 

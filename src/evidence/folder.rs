@@ -96,15 +96,18 @@ impl Folder {
     /// # Errors
     /// If it cannot be read.
     pub(crate) fn read(&self) -> Result<Option<FolderContent>, FileError> {
-        let Some(entries) = read_bytes(&self.file(ENTRIES))? else {
-            return Ok(None);
-        };
-        Ok(Some(FolderContent {
+        // The other way round than they are written, as a seal may be under way: whatever is signed is there then.
+        let checkpoint = self.newest_checkpoint()?.unwrap_or_default();
+        let unsigned = read_text(&self.file(UNSIGNED))?;
+        let checkpoints = self.checkpoints()?;
+        let anchors = self.anchors()?;
+        let entries = read_bytes(&self.file(ENTRIES))?;
+        Ok(entries.map(|entries| FolderContent {
             entries,
-            checkpoint: self.newest_checkpoint()?.unwrap_or_default(),
-            unsigned: read_text(&self.file(UNSIGNED))?,
-            checkpoints: self.checkpoints()?,
-            anchors: self.anchors()?,
+            checkpoint,
+            unsigned,
+            checkpoints,
+            anchors,
         }))
     }
 
@@ -196,6 +199,19 @@ impl Folder {
 }
 
 impl FolderContent {
+    /// Takes a longer checkpoint whose entries are there for the newest one: a seal is under way, or was killed, before it was in its
+    /// place. Nobody has verified it.
+    pub(super) fn with_longest_checkpoint(mut self) -> Self {
+        let newest = Checkpoint::unverified(&self.checkpoint).map_or(0, |checkpoint| checkpoint.size);
+        let longest = self.checkpoints.last().filter(|(size, _)| *size > newest);
+        if let Some((size, text)) = longest
+            && self.tree_of(*size).is_some()
+        {
+            self.checkpoint = text.clone();
+        }
+        self
+    }
+
     /// Returns how many entries behind the first ones, so many, are sealed and wait for a signature.
     pub(super) fn waiting_behind(&self, signed: u64) -> u64 {
         let unsigned = self.unsigned.as_deref().and_then(Checkpoint::of_text);

@@ -147,6 +147,28 @@ impl<'a> Keeper<'a> {
         Ok(signer)
     }
 
+    /// Makes sure that something can be added, as far as it shows without the key itself, which who asks may not be allowed to read.
+    ///
+    /// # Errors
+    /// Why not.
+    pub(crate) fn check(&self) -> Result<(), KeeperError> {
+        if let KeySource::File(path) = self.key()?
+            && let Err(cause) = path.symlink_metadata()
+            && cause.kind() == std::io::ErrorKind::NotFound
+        {
+            return Err(FileError::io("open", path, cause).into());
+        }
+        Log::check(&self.folder)?;
+        let set = &self.settings.origin;
+        match self.folder.unverified_origin()? {
+            Some(found) if found != *set && number_of(&found, set).is_none() => Err(KeeperError::OtherOrigin {
+                found,
+                set: set.clone(),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     /// Opens the log, for the key that signs it now.
     pub(super) fn open(&self, signer: &LogSigner, now: DateTime<Utc>) -> Result<Log, KeeperError> {
         let log = Log::open(&self.folder, signer.verifier(), now)?;

@@ -115,6 +115,26 @@ impl Log {
         log.add(entries, &[signer])
     }
 
+    /// Returns why nothing can be added to the log of a folder, as far as it shows without the key.
+    ///
+    /// # Errors
+    /// If there is none, or it does not hold what its newest checkpoint says.
+    pub(crate) fn check(folder: &Folder) -> Result<(), LogError> {
+        let content = folder
+            .read()?
+            .ok_or_else(|| LogError::Missing { folder: folder.shown() })?;
+        if content.checkpoint.is_empty() && content.unsigned.is_some() {
+            // Nothing has come back from the host of the key yet.
+            return Ok(());
+        }
+        let failed = || LogError::OtherKey {
+            folder: folder.shown(),
+            error: CheckpointError::Form,
+        };
+        let newest = Checkpoint::unverified(&content.checkpoint).ok_or_else(failed)?;
+        end_of(folder, &content, &newest).map(|_| ())
+    }
+
     /// Opens the log to add to it, and makes sure that it holds what this key has signed last. Entries that nobody signed are cut
     /// off.
     ///

@@ -98,6 +98,7 @@ pub(crate) fn verify(
     let Some(content) = folder.read()? else {
         return Ok(Verdict::refused(format!("{} holds no log", folder.path().display())));
     };
+    let content = content.with_longest_checkpoint();
     let unverified = match newest(&content) {
         Ok(newest) => newest,
         Err(problem) => return Ok(Verdict::refused(problem)),

@@ -136,7 +136,7 @@ fn verdict(
         older: arguments.checkpoint.as_deref().map(read_to_string).transpose()?,
         at: arguments.at.map(|time| time.resolve(now)),
         accept_broken: arguments.accept_broken,
-        only: subject.streams.iter().map(|(_, files)| files.stream.clone()).collect(),
+        only: arguments.streams.clone(),
         days: Some(sample.days.clone()),
     };
     let files: Vec<_> = subject.streams.iter().map(|(_, files)| files.clone()).collect();

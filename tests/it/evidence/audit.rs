@@ -502,3 +502,17 @@ fn the_page_says_whom_it_asked_and_for_what() {
     let line = format!("asked      {address}, no filter; late records are looked for 17 hours back\n");
     assert!(page.contains(&line), "{page}");
 }
+
+#[test]
+fn a_stream_of_the_log_is_left_out_only_where_that_is_asked_for() {
+    let sandbox = daily(4);
+    let catalog = sealed(&sandbox, &[Api::Mail, Api::Tfc]);
+    let auditor = Auditor::of(&sandbox, &catalog, &[Api::Tfc]);
+    let audit = auditor.all(3, &[]);
+    assert!(
+        audit.to_string().contains("it is not said where its files are"),
+        "{audit}"
+    );
+    let audit = auditor.all(0, &["--stream", "tfc"]);
+    assert_eq!(audit["same"], audit["sample"], "{audit}");
+}

@@ -173,3 +173,72 @@ fn what_a_killed_witness_leaves_is_removed_by_the_next_one() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(!left.exists() && state.join("notes").exists());
 }
+
+#[test]
+fn status_names_a_log_that_nothing_can_be_added_to() {
+    let sandbox = daily(3);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let log = catalog.root().join("evidence");
+    let (entries, checkpoint) = (log.join("entries.jsonl"), log.join("checkpoint"));
+    assert_eq!(catalog.run(&["status", "--nagios"]).code, 0);
+    let cut = || {
+        let text = fs::read_to_string(&entries).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        let kept = lines[..lines.len() - 1].join("\n") + "\n";
+        fs::write(&entries, kept).unwrap();
+    };
+    let remove = || fs::remove_file(&entries).unwrap();
+    let garbage = || fs::write(&checkpoint, "x\n").unwrap();
+    let (key_file, aside) = (catalog.root().join("evidence.key"), catalog.root().join("aside"));
+    let key = || fs::rename(&key_file, &aside).unwrap();
+    let gone = || fs::remove_dir_all(&log).unwrap();
+    let damages: [(&dyn Fn(), &str); 5] = [
+        (&cut, "fewer are there"),
+        (&remove, "holds no log"),
+        (&garbage, "is not one by this key"),
+        (&key, "evidence.key"),
+        (&gone, "holds no log"),
+    ];
+    let files = fs::read_dir(&log).unwrap().map(|entry| entry.unwrap().path());
+    let files = files.filter(|path| path.is_file());
+    let whole: Vec<_> = files.map(|path| (path.clone(), fs::read(path).unwrap())).collect();
+    for (damage, problem) in damages {
+        damage();
+        let plugin = catalog.run(&["status", "--nagios"]);
+        assert!(
+            plugin.code == 2 && plugin.stdout.contains(problem),
+            "{problem}: {}",
+            plugin.stdout
+        );
+        says(&catalog.run(&["status", "--max-age", "30d", "-q"]), 3, problem);
+        assert_ne!(catalog.run(&["seal", "-q"]).code, 0, "{problem}");
+        // Its mode is for its owner alone.
+        let _ = fs::rename(&aside, &key_file);
+        fs::create_dir_all(&log).unwrap();
+        for (path, content) in &whole {
+            fs::write(path, content).unwrap();
+        }
+    }
+    assert_eq!(catalog.run(&["status", "--nagios"]).code, 0);
+}
+
+#[test]
+fn a_checkpoint_that_is_not_in_its_place_yet_is_the_newest_all_the_same() {
+    let sandbox = daily(3);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let checkpoint = catalog.root().join("evidence/checkpoint");
+    let before = fs::read(&checkpoint).unwrap();
+    sandbox.add(Api::Tfc, vec![event(Api::Tfc, newer(60), "more")]);
+    catalog.collect(0, &[]);
+    assert_eq!(catalog.run(&["seal"]).code, 0);
+    assert_ne!(fs::read(&checkpoint).unwrap(), before);
+    fs::write(&checkpoint, before).unwrap();
+    let verified = catalog.run(&["verify", "--evidence"]);
+    assert_eq!(verified.code, 0, "{}{}", verified.stdout, verified.stderr);
+    // Where its entries are not there, they were cut off.
+    let entries = catalog.root().join("evidence/entries.jsonl");
+    let text = fs::read_to_string(&entries).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    fs::write(&entries, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
+    says(&catalog.run(&["verify", "--evidence", "-q"]), 3, "cut off");
+}
