@@ -185,6 +185,7 @@ pub(super) async fn run_each(
         return Err(CommandError::usage(problem));
     }
     start_log(command, organizations.dir.shared(), log, clock)?;
+    warn_of_unknown(organizations.dir.shared());
     let shutdown = command.ends_by_itself().then(signals::shutdown);
     let mut outcomes = Outcomes::of(command);
     for misnamed in &organizations.misnamed {
@@ -317,6 +318,13 @@ fn announce(command: &Command, organization: Organization, is_first: bool) -> Re
     }
     let between = if is_first { "" } else { "\n" };
     Ok(print(&format!("{between}{organization}\n"))?)
+}
+
+/// Warns of what is in the settings of all of them, and is read by nothing: those of one alone are among its own warnings.
+pub(super) fn warn_of_unknown(shared: &Env) {
+    for unknown in config::unknown(shared, SOURCES).iter() {
+        tracing::warn!("in what all organizations have: {unknown}");
+    }
 }
 
 /// Starts the log of all of them, by what they have in common.

@@ -9,7 +9,7 @@ use tracing::Instrument;
 use super::error::CommandError;
 use super::evidence_standing::EvidenceStanding;
 use super::member::{FailedMember, Member};
-use super::organizations::{Organizations, Owned};
+use super::organizations::{Organizations, Owned, warn_of_unknown};
 use super::sealing;
 use super::session_options::SessionOptions;
 use crate::config::{LOG_FORMAT, LogSettings, StreamSettings};
@@ -80,6 +80,9 @@ impl<'a> Session<'a> {
         // For each organization in turn it was started before.
         if options.settings.organization().is_none() {
             log.start(read.log.options(options.verbosity, &progress, clock))?;
+        }
+        if read.seen.is_some() {
+            warn_of_unknown(&read.env);
         }
         read.members.iter().for_each(Member::log_warnings);
         read.failed.iter().for_each(FailedMember::log);

@@ -114,7 +114,7 @@ pub(super) const RETRY_DELAY_SECONDS: Setting<Duration> = Setting {
         default: DefaultValue::Text("2"),
         example: None,
         doc: "How many seconds to wait before the first retry, with or without a fraction; 0 to 300. The wait doubles with each \
-              retry; a wait that the server asks for takes precedence.",
+              retry; a wait that the server asks for takes precedence, up to 300 seconds.",
     },
     parse: |text| seconds(text, 0.0..=LONGEST_RETRY_DELAY_SECONDS),
 };

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::oneshot;
 use url::{Origin, Url};
 
-use super::turns::{Length, Party, Places, Ticket, Turns};
+use super::turns::{Length, MOST_BACKOFFS, Party, Places, Ticket, Turns};
 use crate::env::Organization;
 
 /// The most requests of several organizations that are under way to a host, unless one of them alone may send more.
@@ -17,6 +17,8 @@ const MOST_OF_ALL: usize = 32;
 /// A host, shared by all streams that use it.
 #[derive(Debug, Default)]
 struct Host {
+    /// What it is called in the log.
+    name: String,
     state: Mutex<State>,
 }
 
@@ -154,10 +156,28 @@ impl Host {
         let was_closed = state.turns.is_closed();
         change(&mut state.turns, party);
         *state.backoff_epochs.entry(party).or_default() += 1;
-        if state.turns.is_closed() != was_closed {
+        let is_closed = state.turns.is_closed();
+        if is_closed != was_closed {
             state.closed_epoch += 1;
         }
         state.call();
+        drop(state);
+        // One that is alone has said that it waits.
+        if party.is_some() && is_closed != was_closed {
+            self.tell(is_closed);
+        }
+    }
+
+    /// Tells those who wait although nobody has asked them to.
+    fn tell(&self, is_closed: bool) {
+        let name = &self.name;
+        if is_closed {
+            tracing::warn!(
+                "{name} has asked {MOST_BACKOFFS} organizations to wait: until it is fewer, nothing is sent to it for any"
+            );
+        } else {
+            tracing::info!("{name} is sent requests again");
+        }
     }
 }
 
@@ -208,7 +228,13 @@ impl Hosts {
         let mut by_origin = self.by_origin();
         by_origin.retain(|origin, _| wanted.contains_key(origin));
         for (origin, each) in wanted {
-            by_origin.entry(origin).or_default().allow(each);
+            let host = by_origin.entry(origin).or_insert_with_key(|origin| {
+                Arc::new(Host {
+                    name: origin.ascii_serialization(),
+                    ..Host::default()
+                })
+            });
+            host.allow(each);
         }
     }
 

@@ -8,7 +8,7 @@ use crate::env::Organization;
 pub(super) type Party = Option<Organization>;
 
 /// So many organizations in a backoff at a time show that the host is in trouble, not they.
-const MOST_BACKOFFS: usize = 3;
+pub(super) const MOST_BACKOFFS: usize = 3;
 
 /// How much is asked for, of which a request is a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

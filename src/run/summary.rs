@@ -491,16 +491,19 @@ impl Summary {
             .filter(|stream| stream.status == Status::Failed)
             .count();
         let sum = |of: fn(&StreamSummary) -> u64| Cell::from(self.streams.iter().map(of).sum::<u64>().to_string());
-        let status = match failed {
-            0 => Cell::coloured("complete", Colour::Green),
-            _ => Cell::coloured(format!("{failed} failed"), Colour::Red),
+        let status = match (failed, self.failed_organizations.len()) {
+            (0, 0) => Cell::coloured("complete", Colour::Green),
+            (0, others) => Cell::coloured(format!("{others} not collected"), Colour::Red),
+            (_, 0) => Cell::coloured(format!("{failed} failed"), Colour::Red),
+            (_, others) => Cell::coloured(format!("{failed} failed, {others} not collected"), Colour::Red),
         };
+        let some = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        let (streams, organizations) = (
+            some(self.streams.len(), "stream"),
+            some(organizations.len(), "organization"),
+        );
         [
-            match organizations.len() {
-                1 => format!("{} streams of 1 organization", self.streams.len()),
-                some => format!("{} streams of {some} organizations", self.streams.len()),
-            }
-            .into(),
+            format!("{streams} of {organizations}").into(),
             status,
             sum(|stream| stream.appended),
             sum(|stream| stream.received),

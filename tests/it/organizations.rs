@@ -341,6 +341,29 @@ fn a_wrong_value_of_all_is_told_once_with_its_file() {
     assert_eq!(run.code, 1, "{}", run.stderr);
     installation.add("zeta", "KEEP_DAYS=30\n");
     assert_eq!(installation.run(&["collect", "-q"]).code, 0);
+    installation.add("common", "REQUEST_TIMOUT_SECONDS=5\n");
+    for command in ["collect", "status"] {
+        let run = installation.run(&[command]);
+        let said = "in what all organizations have: REQUEST_TIMOUT_SECONDS is not a variable of this program";
+        assert_eq!(run.stderr.matches(said).count(), 1, "{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_line_of_totals_counts_who_is_not_collected() {
+    let installation = Installation::of(&[("acme", 20), ("zeta", 20)]);
+    installation.add("acme", "KEEP_DAYS=many\n");
+    let run = installation.run(&["collect"]);
+    assert_eq!(run.code, 3, "{}", run.stdout);
+    let totals = run
+        .stdout
+        .lines()
+        .find(|line| line.starts_with("2 streams of 1 organization "));
+    assert!(
+        totals.is_some_and(|line| line.contains("1 not collected")),
+        "{}",
+        run.stdout
+    );
 }
 
 #[test]
