@@ -252,12 +252,16 @@ impl Note {
         Some(key.signature_line(&signature.signature))
     }
 
+    /// Returns the note with one signature line more, in place of those that the same key has given before.
+    pub(super) fn with_line_of(&self, key: &VerifierKey, line: &str) -> String {
+        let others = self.signatures.iter().filter(|signature| !signature.is_by(key));
+        let others: String = others.map(Signature::line).collect();
+        format!("{}\n{others}{line}", self.text)
+    }
+
     /// Returns the signature lines, each with the name and the id of its key, as they can stand below the text.
     pub(super) fn signature_lines(&self) -> impl Iterator<Item = String> {
-        self.signatures.iter().map(|signature| {
-            let bytes = [&signature.id[..], &signature.signature].concat();
-            format!("{SIGNATURE}{} {}\n", signature.name, STANDARD.encode(bytes))
-        })
+        self.signatures.iter().map(Signature::line)
     }
 
     /// Returns those of some keys that have signed the text.
@@ -298,6 +302,12 @@ impl Signature {
             id: *id,
             signature: signature.to_owned(),
         })
+    }
+
+    /// Returns it as a line.
+    fn line(&self) -> String {
+        let bytes = [&self.id[..], &self.signature].concat();
+        format!("{SIGNATURE}{} {}\n", self.name, STANDARD.encode(bytes))
     }
 
     fn is_by(&self, key: &VerifierKey) -> bool {

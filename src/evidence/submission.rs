@@ -88,9 +88,9 @@ impl Submission {
         mut witnesses: impl Iterator<Item = &'a VerifierKey>,
         answer: &str,
     ) -> Option<Signed> {
-        let line = witnesses.find_map(|witness| self.cosignature(witness, answer).ok())?;
+        let note = witnesses.find_map(|witness| self.cosigned_note(witness, answer).ok())?;
         Some(Signed {
-            note: format!("{}{line}", self.note),
+            note,
             checkpoint: self.checkpoint,
         })
     }
@@ -123,23 +123,25 @@ impl Submission {
     /// # Errors
     /// If there is none by its key, or it cannot be written.
     pub(crate) fn keep(&self, folder: &Folder, witness: &VerifierKey, answer: &str) -> Result<bool, SubmissionError> {
-        let line = self.cosignature(witness, answer)?;
+        let kept = self.cosigned_note(witness, answer)?;
         if self.cosigned_by(witness) >= self.checkpoint.size {
             return Ok(false);
         }
         let anchors = folder.file(ANCHORS);
         make_folder(&anchors)?;
-        let kept = format!("{}{line}", self.note);
         let name = format!("{}.{}{COSIGNATURE}", self.checkpoint.size, witness.file_name());
         replace(&anchors.join(name), MODE, kept.as_bytes())?;
         Ok(true)
     }
 
-    /// Returns the line with the cosignature of a witness in its answer; signatures by other keys are ignored.
-    fn cosignature(&self, witness: &VerifierKey, answer: &str) -> Result<String, SubmissionError> {
-        let whole = Note::parse(&format!("{}{answer}", self.note)).ok();
-        let line = whole.and_then(|whole| whole.cosignature_line(witness));
-        line.ok_or_else(|| SubmissionError::NoCosignature(witness.name().to_owned()))
+    /// Returns the checkpoint with the cosignature of a witness in its answer; signatures by other keys are ignored, and what the
+    /// checkpoint carried before is no answer.
+    fn cosigned_note(&self, witness: &VerifierKey, answer: &str) -> Result<String, SubmissionError> {
+        let cosigned = Note::parse(&self.note).ok().and_then(|own| {
+            let given = Note::parse(&format!("{}\n{answer}", own.text)).ok()?;
+            Some(own.with_line_of(witness, &given.cosignature_line(witness)?))
+        });
+        cosigned.ok_or_else(|| SubmissionError::NoCosignature(witness.name().to_owned()))
     }
 }
 

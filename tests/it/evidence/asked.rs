@@ -651,6 +651,53 @@ fn a_witness_is_asked_by_hand_by_who_has_only_what_was_published() {
 }
 
 #[test]
+fn only_what_the_witness_gives_now_is_a_cosignature_when_it_is_asked_by_hand() {
+    let sandbox = daily(2);
+    let (mut catalog, witness, policy) = witnessed(&sandbox);
+    catalog.unset("EVIDENCE_WITNESS_POLICY");
+    collect(&catalog, 0);
+    let published = catalog.root().join("published");
+    let run = catalog.run(&["evidence", "publish", "--to", published.to_str().unwrap()]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let out = catalog.root().join("w1.cosig");
+    let cosign = || {
+        let [log, out] = [&published, &out].map(|path| path.to_str().unwrap());
+        let what = [
+            "--log",
+            log,
+            "--policy",
+            &policy,
+            "--url",
+            &witness.address,
+            "--out",
+            out,
+        ];
+        catalog.run(&[&["evidence", "cosign"][..], &what].concat())
+    };
+    assert_eq!(cosign().code, 0);
+    // The checkpoint of the copy carries what the witness has given before.
+    fs::rename(&out, published.join("checkpoint")).unwrap();
+    for whim in [Whim::Answer(200, ""), Whim::Answer(200, "\n"), Whim::Strangers] {
+        witness.whim(whim.clone());
+        let run = cosign();
+        assert!(
+            run.code == 3 && run.stderr.contains("has none by a witness of the policy"),
+            "{whim:?}: {} {}",
+            run.code,
+            run.stderr
+        );
+        assert!(!out.exists(), "{whim:?}");
+    }
+    witness.whim(Whim::None);
+    let run = cosign();
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let note = fs::read_to_string(&out).unwrap();
+    assert_eq!(note.matches(&format!("\u{2014} {NAME} ")).count(), 1, "{note}");
+    let checkpoint = ["--policy", &policy, "--checkpoint", out.to_str().unwrap()];
+    assert_eq!(verify(&catalog, 0, &checkpoint)["anchored_size"], size(&catalog));
+}
+
+#[test]
 fn a_witness_that_is_asked_by_hand_has_a_key_in_the_policy_and_an_address_that_nobody_can_forge() {
     let sandbox = daily(2);
     let (catalog, witness, policy) = witnessed(&sandbox);
