@@ -284,6 +284,8 @@ async fn asked(
     (known, newest): (u64, impl Fn() -> Option<Submission>),
 ) -> Result<String, Answer> {
     let mut old = known;
+    // From where it was asked when it answered 409 without a size.
+    let mut denied = None;
     for _ in 0..TRIES {
         if old > submission.size() {
             match newest() {
@@ -299,11 +301,17 @@ async fn asked(
             return Err(refused(&error, old));
         };
         match cosigned_size(body) {
+            // So does a witness of version 1.0.0 where it holds as many other entries. From 0 it says how many it has.
+            None if old > 0 && denied.is_none() => {
+                denied = Some(old);
+                old = 0;
+            }
             None => {
                 let problem =
                     "status 409, without the size that it has cosigned last: is this the address of a witness?";
                 return Err(Answer::Silent(problem.to_owned()));
             }
+            Some(size) if size > 0 && (size == old || Some(size) == denied) => return Err(denies(size)),
             Some(size) if size == old => {
                 let problem =
                     format!("status 409, although it was asked from the {old} entries that it says it has cosigned");
@@ -341,6 +349,15 @@ async fn post(url: &Url, http: &Http, request: String) -> Result<String, Attempt
 
 fn ahead(cosigned: u64, size: u64) -> Answer {
     Answer::OtherHistory(format!("it has cosigned {cosigned} entries, and the log has {size}"))
+}
+
+/// Says that a witness has so many entries, and does not cosign what has grown out of as many of this log. No other reason is left for
+/// status 409 then: that of the same size has another root (C2SP `tlog-witness` 1.0.0; 422 in what followed), and of a larger one the
+/// proof does not lead to what it has cosigned.
+fn denies(size: u64) -> Answer {
+    Answer::OtherHistory(format!(
+        "it has cosigned {size} entries, and not these: asked from there it does not cosign (status 409)"
+    ))
 }
 
 /// Says why a witness does not cosign.

@@ -24,6 +24,12 @@ enum Whim {
     Strangers,
     /// It never answers.
     Hang,
+    /// It answers the requests up to this number as it should, and is away after that.
+    OnlyAt(usize),
+    /// Another history is a status 409, as version 1.0.0 has it of one of the same size; with the size or with a word.
+    Conflicts {
+        says_size: bool,
+    },
 }
 
 /// What a witness knows.
@@ -109,6 +115,13 @@ impl State {
             Whim::None => self.judge(key, body),
             Whim::Answer(status, body) => (status, "text/plain", body.to_owned()),
             Whim::Hang => return None,
+            Whim::OnlyAt(number) if self.requests.len() >= number => (503, "text/plain", String::new()),
+            Whim::OnlyAt(_) => self.judge(key, body),
+            Whim::Conflicts { says_size } => match self.judge(key, body) {
+                (422, ..) if says_size => (409, "text/x.tlog.size", format!("{}\n", self.last.unwrap().0)),
+                (422, ..) => (409, "text/plain", "old root hash did not match\n".to_owned()),
+                other => other,
+            },
             Whim::Strangers => {
                 let (_, checkpoint) = body.split_once("\n\n").unwrap();
                 let text = format!("{}\n", checkpoint.split("\n\n").next().unwrap());
@@ -445,6 +458,63 @@ fn ctrl_c_ends_the_waiting_for_a_witness() {
     witness.whim(Whim::None);
     seal(&catalog, 0);
     assert_eq!(witness.last(), size(&catalog));
+}
+
+#[test]
+fn a_witness_that_holds_as_many_other_entries_refuses_by_whatever_status() {
+    let sandbox = daily(2);
+    let (mut catalog, witness, _policy) = witnessed(&sandbox);
+    catalog.set("SEAL_EVERY_MINUTES", "0");
+    collect(&catalog, 0);
+    let own = witness.state.lock().unwrap().last;
+    let (known, _) = own.unwrap();
+    let refused = |catalog: &Catalog| {
+        let run = catalog.run(&["status", "--json"]);
+        let status: Value = serde_json::from_str(&run.stdout).unwrap();
+        status["evidence"]["refused"].as_array().unwrap().len()
+    };
+    let conflicts = [true, false].map(|says_size| Whim::Conflicts { says_size });
+    // Of the same size, then of a checkpoint that the witness has not seen yet.
+    for round in 0..2 {
+        for whim in [Whim::None].into_iter().chain(conflicts.clone()) {
+            witness.state.lock().unwrap().last = Some((known, [9; 32]));
+            witness.whim(whim.clone());
+            let before = size(&catalog);
+            grow(&sandbox, &format!("{round} {whim:?}"));
+            let run = collect(&catalog, 3);
+            assert!(
+                run.stderr
+                    .contains(&format!("the witness {NAME} has seen another history: "))
+                    && run.stderr.contains(&format!("{known} entries")),
+                "{whim:?}: {}",
+                run.stderr
+            );
+            assert_eq!((size(&catalog), refused(&catalog)), (before, 1), "{whim:?}");
+            assert_eq!(catalog.run(&["status", "--nagios"]).code, 2);
+        }
+        witness.state.lock().unwrap().last = own;
+        witness.whim(Whim::None);
+        if round == 0 {
+            // It cosigns what it knows, and is away when more is sealed.
+            witness.whim(Whim::OnlyAt(1));
+            witness.requests();
+            collect(&catalog, 0);
+            assert!(size(&catalog) > known);
+        } else {
+            collect(&catalog, 0);
+        }
+        assert_eq!(refused(&catalog), 0);
+    }
+    // What is no answer of a witness, and one that has lost what it knew, say nothing of the log.
+    for (body, problem) in [
+        ("<html>", "status 409, without the size"),
+        ("0\n", "status 409, although it was asked from the 0 entries"),
+    ] {
+        witness.whim(Whim::Answer(409, body));
+        let run = collect(&catalog, 0);
+        assert!(run.stderr.contains(problem), "{body}: {}", run.stderr);
+        assert_eq!(refused(&catalog), 0, "{body}");
+    }
 }
 
 #[test]
