@@ -34,6 +34,8 @@ pub(crate) struct CommandError {
     organization: Option<Organization>,
     /// Whether it is about standard output itself.
     is_of_output: bool,
+    /// The exit code of the signal that ended the command before it had done anything.
+    ended_by: Option<Exit>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize)]
@@ -118,6 +120,7 @@ impl CommandError {
             place,
             organization: None,
             is_of_output: false,
+            ended_by: None,
         }
     }
 
@@ -159,7 +162,15 @@ impl CommandError {
         exit
     }
 
+    /// Returns whether a signal ended the command before it had done anything: then nothing that was to follow is done either.
+    pub(super) fn is_of_signal(&self) -> bool {
+        self.ended_by.is_some()
+    }
+
     fn exit(&self) -> Exit {
+        if let Some(exit) = self.ended_by {
+            return exit;
+        }
         match self.kind {
             ErrorKind::Settings | ErrorKind::Failed => Exit::Setup,
             ErrorKind::Usage => Exit::Usage,
@@ -260,8 +271,16 @@ impl From<AskError> for CommandError {
             }
             AskError::Policy(_) => ErrorKind::Failed,
             AskError::Address(_) => ErrorKind::Usage,
+            AskError::Ended(_) => ErrorKind::Interrupted,
         };
-        Self::new(kind, error, Place::Stderr)
+        let ended_by = match &error {
+            AskError::Ended(exit) => Some(*exit),
+            _ => None,
+        };
+        Self {
+            ended_by,
+            ..Self::new(kind, error, Place::Stderr)
+        }
     }
 }
 

@@ -70,10 +70,10 @@ impl Member {
     }
 
     /// Returns whether what is deleted for its age can be noted in the evidence: not so where a witness has seen another history, which
-    /// the seal at the end of the run says.
+    /// the seal at the end of the run says, or the asking was interrupted.
     pub(super) async fn may_expire(&self, now: DateTime<Utc>) -> bool {
         match (&self.config.evidence, self.config.upkeep.expire_after) {
-            (Some(evidence), Some(_)) => sealing::ask(evidence, now).await.is_ok(),
+            (Some(evidence), Some(_)) => sealing::ask_until_ended(evidence, now).await.is_ok(),
             _ => true,
         }
     }

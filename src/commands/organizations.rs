@@ -204,6 +204,7 @@ pub(super) async fn run_each(
             Some(problem) => failed(&one, organization, CommandError::setup(problem)),
             None => match run_one(&one, organization, log, clock).await {
                 Ok(exit) => exit,
+                Err(error) if error.is_of_signal() => return Err(error.of(organization)),
                 Err(error) => match error.of_all() {
                     Some(of_all) => return Err(of_all),
                     None => failed(&one, organization, error),

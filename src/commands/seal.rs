@@ -78,7 +78,7 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
         every: TimeDelta::zero(),
         full: arguments.full,
     };
-    let silent = sealing::ask(&settings, now).await?;
+    let silent = sealing::ask_until_ended(&settings, now).await?;
     let seal = Keeper::new(&settings).seal(&archives.streams, options)?;
     let anchored = sealing::anchor(&settings, &silent, now).await;
     let is_whole = seal.streams.values().all(|stream| stream.problems.is_empty());

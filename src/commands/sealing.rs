@@ -35,7 +35,7 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
         every: settings.every,
         full: false,
     };
-    let silent = match ask(&settings, now).await {
+    let silent = match ask_until_ended(&settings, now).await {
         Ok(silent) => silent,
         Err(error) => {
             tracing::error!("not sealed: {error}");
@@ -60,17 +60,24 @@ pub(super) async fn seal(settings: Option<EvidenceSettings>, places: Vec<StreamP
     }
 }
 
-/// Asks the witnesses whether they have seen another history, before anything is added to the log. A signal ends the waiting for them.
+/// Asks the witnesses whether they have seen another history, before a command adds anything to the log. A signal ends the command
+/// meanwhile, and whenever it comes later.
 ///
 /// # Errors
 /// If one of them has, or it cannot be told whom to ask.
-pub(super) async fn ask(settings: &EvidenceSettings, now: DateTime<Utc>) -> Result<Silent, AskError> {
+pub(super) async fn ask(settings: &EvidenceSettings, now: DateTime<Utc>) -> Result<(), AskError> {
+    witnesses::ask(settings, now).await.map(drop)
+}
+
+/// Does the same where signals do not end the process by themselves, since something is to be done after it.
+///
+/// # Errors
+/// As `ask`, and if a signal came: what the witnesses would have said is not known, so nothing may be added.
+pub(super) async fn ask_until_ended(settings: &EvidenceSettings, now: DateTime<Utc>) -> Result<Silent, AskError> {
     tokio::select! {
+        biased;
+        exit = received() => Err(AskError::Ended(exit)),
         asked = witnesses::ask(settings, now) => asked,
-        () = received() => {
-            tracing::warn!("the witnesses were not waited for");
-            Ok(Silent::all())
-        }
     }
 }
 
@@ -84,7 +91,7 @@ pub(super) async fn anchor(settings: &EvidenceSettings, silent: &Silent, now: Da
     };
     let anchored = tokio::select! {
         anchored = anchored => anchored,
-        () = received() => {
+        _ = received() => {
             tracing::warn!("not waited for what others say of the checkpoint: the next seal asks again");
             Ok(())
         }

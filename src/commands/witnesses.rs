@@ -19,6 +19,7 @@ use crate::evidence::submission::{Submission, cosigned_size};
 use crate::fs::read_to_string;
 use crate::http::retry::AttemptError;
 use crate::http::{Http, Post, Proxies};
+use crate::process::exit::Exit;
 
 /// How long a witness may take for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -37,20 +38,11 @@ struct Witness {
 #[derive(Debug, Default)]
 pub(super) struct Silent {
     names: BTreeSet<String>,
-    are_all: bool,
 }
 
 impl Silent {
-    /// Returns that nobody is asked any more.
-    pub(super) fn all() -> Self {
-        Self {
-            are_all: true,
-            ..Self::default()
-        }
-    }
-
     fn is(&self, witness: &Witness) -> bool {
-        self.are_all || self.names.contains(witness.key.name())
+        self.names.contains(witness.key.name())
     }
 }
 
@@ -64,6 +56,8 @@ pub(super) enum AskError {
          the folder of the evidence from its newest copy"
     )]
     OtherHistory { witness: String, problem: String },
+    #[error("interrupted while the witnesses were asked: nothing is signed")]
+    Ended(Exit),
     #[error("--url {0}")]
     Address(String),
     #[error("{witness} gives no cosignature: {problem}")]

@@ -17,6 +17,10 @@ pub enum Exit {
     StreamFailed = 3,
     /// Another run holds one of the catalogs.
     Locked = 4,
+    /// Ctrl-C ended it before it had done anything, as shells show that: 128 and the number of the signal.
+    Interrupted = 130,
+    /// The same by SIGTERM.
+    Terminated = 143,
 }
 
 /// How the program ended as a monitoring plugin, for Nagios and those that call plugins as it does.

@@ -1,5 +1,6 @@
 //! Signals: Ctrl-C and SIGTERM request a shutdown, SIGHUP has the settings read again, and some others end nothing.
 
+use super::exit::Exit;
 use super::shutdown::{self, Shutdown};
 
 /// Takes the signals that would end the process for no reason of its own, for as long as it runs: SIGUSR1 and SIGUSR2, which
@@ -71,7 +72,7 @@ pub(crate) fn shutdown() -> Shutdown {
     let (ended, mut hangups) = (received(), Hangups::unless_ignored());
     triggered_by(async move {
         tokio::select! {
-            () = ended => {}
+            _ = ended => {}
             () = hangups.next() => {}
         }
     })
@@ -79,7 +80,10 @@ pub(crate) fn shutdown() -> Shutdown {
 
 /// Returns a shutdown that Ctrl-C and SIGTERM trigger: for a service, to which SIGHUP means something else.
 pub(crate) fn shutdown_of_service() -> Shutdown {
-    triggered_by(received())
+    let ended = received();
+    triggered_by(async {
+        ended.await;
+    })
 }
 
 fn triggered_by(signal: impl Future<Output = ()> + Send + 'static) -> Shutdown {
@@ -92,9 +96,9 @@ fn triggered_by(signal: impl Future<Output = ()> + Send + 'static) -> Shutdown {
     shutdown
 }
 
-/// Returns at the first signal. Signals between the call and the first poll count.
+/// Returns at the first signal, with the exit code of what it ends. Signals between the call and the first poll count.
 #[cfg(unix)]
-pub(crate) fn received() -> impl Future<Output = ()> {
+pub(crate) fn received() -> impl Future<Output = Exit> {
     use tokio::signal::unix::{Signal, SignalKind, signal};
     async fn first(signal: std::io::Result<Signal>) {
         let received = match signal {
@@ -108,16 +112,17 @@ pub(crate) fn received() -> impl Future<Output = ()> {
     let (interrupt, terminate) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
     async {
         tokio::select! {
-            () = first(interrupt) => {}
-            () = first(terminate) => {}
+            () = first(interrupt) => Exit::Interrupted,
+            () = first(terminate) => Exit::Terminated,
         }
     }
 }
 
-/// Returns at the first Ctrl-C.
+/// Returns at the first Ctrl-C, with the exit code of what it ends.
 #[cfg(not(unix))]
-pub(crate) async fn received() {
+pub(crate) async fn received() -> Exit {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
     }
+    Exit::Interrupted
 }

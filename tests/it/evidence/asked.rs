@@ -24,6 +24,8 @@ enum Whim {
     Strangers,
     /// It never answers.
     Hang,
+    /// It never answers from the request of this number on; before, it does as it should.
+    HangAt(usize),
     /// It answers the requests up to this number as it should, and is away after that.
     OnlyAt(usize),
     /// Another history is a status 409, as version 1.0.0 has it of one of the same size; with the size or with a word.
@@ -115,8 +117,9 @@ impl State {
             Whim::None => self.judge(key, body),
             Whim::Answer(status, body) => (status, "text/plain", body.to_owned()),
             Whim::Hang => return None,
+            Whim::HangAt(number) if self.requests.len() + 1 >= number => return None,
             Whim::OnlyAt(number) if self.requests.len() >= number => (503, "text/plain", String::new()),
-            Whim::OnlyAt(_) => self.judge(key, body),
+            Whim::HangAt(_) | Whim::OnlyAt(_) => self.judge(key, body),
             Whim::Conflicts { says_size } => match self.judge(key, body) {
                 (422, ..) if says_size => (409, "text/x.tlog.size", format!("{}\n", self.last.unwrap().0)),
                 (422, ..) => (409, "text/plain", "old root hash did not match\n".to_owned()),
@@ -440,23 +443,100 @@ fn a_policy_that_names_nobody_to_ask_is_an_error() {
     seal(&catalog, 0);
 }
 
+/// Ends a command while it waits for the witness, before anything is added.
 #[cfg(unix)]
-#[test]
-fn ctrl_c_ends_the_waiting_for_a_witness() {
-    let sandbox = daily(2);
-    let (catalog, witness, _policy) = witnessed(&sandbox);
-    witness.whim(Whim::Hang);
-    let mut process = catalog.start(&["collect"]);
+#[track_caller]
+fn ended(catalog: &Catalog, witness: &Asked, arguments: &[&str], signal: rustix::process::Signal) -> Run {
+    witness.requests();
+    let mut process = catalog.start(arguments);
     wait_until("the witness is asked", PATIENCE, || {
         process.assert_running();
         !witness.requests().is_empty()
     });
+    process.signal(signal);
+    process.end()
+}
+
+#[cfg(unix)]
+#[test]
+fn a_command_that_is_ended_while_a_witness_is_asked_adds_nothing() {
+    use rustix::process::Signal;
+
+    let sandbox = daily(5);
+    let (mut catalog, witness, _policy) = witnessed(&sandbox);
+    catalog.set("SEAL_EVERY_MINUTES", "0");
+    collect(&catalog, 0);
+    grow(&sandbox, "a");
+    let log = || ["entries.jsonl", "checkpoint"].map(|name| fs::read(folder(&catalog).join(name)).unwrap());
+    let (before, sealed) = (log(), size(&catalog));
+    witness.whim(Whim::Hang);
+    // What was collected is kept, and sealed by the next run.
+    let run = ended(&catalog, &witness, &["collect"], Signal::INT);
+    assert!(
+        run.code == 3 && run.stderr.contains("not sealed: interrupted"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+    assert_eq!(log(), before);
+    let run = ended(&catalog, &witness, &["hold", "add", "case"], Signal::INT);
+    assert!(
+        run.code == 3 && run.stderr.contains("not sealed: interrupted"),
+        "{} {}",
+        run.code,
+        run.stderr
+    );
+    assert_eq!(catalog.run(&["hold", "list"]).stdout.matches("case").count(), 1);
+    assert_eq!(log(), before);
+    let days = catalog.day_files(Api::Tfc);
+    for arguments in [
+        &["seal"][..],
+        &["evidence", "rotate"],
+        &["evidence", "acknowledge", "tfc_audit_2026-01-01.log", "--reason", "x"],
+        &["expire", "--older-than", "2d", "--yes"],
+    ] {
+        for (signal, code) in [(Signal::INT, 130), (Signal::TERM, 143)] {
+            let run = ended(&catalog, &witness, arguments, signal);
+            // `seal` ends by itself; of the others the signal does, and -1 stands for what shells show as the same code.
+            let code = if arguments == ["seal"] { code } else { -1 };
+            assert_eq!(run.code, code, "{arguments:?}: {}{}", run.stdout, run.stderr);
+            assert_eq!(run.stdout, "", "{arguments:?}");
+            assert_eq!((log(), catalog.day_files(Api::Tfc)), (before.clone(), days.clone()));
+        }
+    }
+    witness.whim(Whim::None);
+    seal(&catalog, 0);
+    assert!(size(&catalog) > sealed);
+    assert_eq!(witness.last(), size(&catalog));
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_the_waiting_for_a_witness_for_what_is_sealed() {
+    let sandbox = daily(2);
+    let (mut catalog, witness, policy) = witnessed(&sandbox);
+    catalog.set("SEAL_EVERY_MINUTES", "0");
+    collect(&catalog, 0);
+    grow(&sandbox, "a");
+    let run = catalog.run(&["collect"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let before = size(&catalog);
+    grow(&sandbox, "b");
+    witness.whim(Whim::HangAt(2));
+    witness.requests();
+    let mut process = catalog.start(&["collect"]);
+    wait_until("the witness is asked about what is new", PATIENCE, || {
+        process.assert_running();
+        witness.state.lock().unwrap().requests.len() == 2
+    });
     process.signal(rustix::process::Signal::INT);
     let run = process.end();
     assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
-    assert!(run.stderr.contains("were not waited for"), "{}", run.stderr);
+    assert!(run.stderr.contains("not waited for what others say"), "{}", run.stderr);
+    assert!(size(&catalog) > before);
     witness.whim(Whim::None);
     seal(&catalog, 0);
+    verify(&catalog, 0, &["--policy", &policy]);
     assert_eq!(witness.last(), size(&catalog));
 }
 
