@@ -219,6 +219,14 @@ impl VerifiedLog<'_> {
         if let Some(older) = &options.older {
             problems.extend(self.problem_of("the older checkpoint", older));
         }
+        for (name, text) in &self.content.anchors {
+            // One by the key of this log can show a second history, whoever has cosigned it; what the policy's witnesses have seen is
+            // told with their names.
+            let is_theirs = !anchors_of(text, options.policy.quorum()).is_empty();
+            if !is_theirs && self.trust.verify(text).is_ok() {
+                problems.extend(self.problem_of(&format!("anchors/{name}"), text));
+            }
+        }
         let origin = &self.newest.origin;
         let others = self.ledger.keys.iter().filter(|(_, key)| key.name() != origin);
         problems.extend(others.map(|(number, key)| {

@@ -753,3 +753,22 @@ fn the_folder_can_be_named_in_the_environment() {
     assert_eq!(run.code, 0, "{}", run.stderr);
     assert!(run.stdout.contains("acme/tfc"), "{}", run.stdout);
 }
+
+#[test]
+fn nothing_is_asked_for_one_whose_file_cannot_be_read() {
+    let installation = Installation::of(&[("acme", 20), ("zeta", 20)]);
+    let file = installation.file("acme");
+    let mut settings = fs::read(&file).unwrap();
+    settings.extend(b"# \xff\n");
+    fs::write(&file, settings).unwrap();
+    for command in [&["check"][..], &["check", "--org", "acme"]] {
+        let run = installation.run(command);
+        assert_eq!(run.code, 1, "{}", run.stdout);
+        let asked: Vec<_> = run
+            .stdout
+            .lines()
+            .filter(|line| line.starts_with("acme/") && line.contains(" ok "))
+            .collect();
+        assert_eq!(asked, Vec::<&str>::new(), "{}", run.stdout);
+    }
+}

@@ -42,7 +42,7 @@ impl Subjects {
         let problems = problems_of_all(&config, &streams);
         let streams = streams.into_iter().map(|(kind, settings)| {
             let settings = settings.map(|settings| Subject::Collected(Box::new(settings)));
-            (kind, settings)
+            (kind, settings.and_then(|subject| unless_others(env, subject)))
         });
         let streams = streams.collect();
         let (log, warnings) = config.map_or_else(|_| (None, Vec::new()), |config| (Some(config.log), config.warnings));
@@ -79,6 +79,16 @@ impl Subjects {
                 .collect(),
         }
     }
+}
+
+/// Returns a stream of an organization, unless its file cannot be read: with what all of them have alone, its token could go to the
+/// address of others.
+fn unless_others(env: &Env, subject: Subject) -> Result<Subject, ConfigErrors> {
+    let errors = env.errors();
+    if env.organization().is_some() && !errors.is_empty() {
+        return Err(errors.clone());
+    }
+    Ok(subject)
 }
 
 /// Returns the errors in the settings that do not concern one stream alone.

@@ -242,3 +242,36 @@ fn a_checkpoint_that_is_not_in_its_place_yet_is_the_newest_all_the_same() {
     fs::write(&entries, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
     says(&catalog.run(&["verify", "--evidence", "-q"]), 3, "cut off");
 }
+
+#[test]
+fn a_checkpoint_of_a_second_history_by_the_same_key_is_told_whoever_has_cosigned_it() {
+    let sandbox = daily(3);
+    let catalog = sealed(&sandbox, &[Api::Tfc]);
+    let log = catalog.root().join("evidence");
+    let (entries, checkpoint) = (log.join("entries.jsonl"), log.join("checkpoint"));
+    let before = [&entries, &checkpoint].map(|path| fs::read(path).unwrap());
+    let grown = |id: &str| {
+        sandbox.add(Api::Tfc, vec![event(Api::Tfc, newer(60), id)]);
+        catalog.collect(0, &[]);
+        assert_eq!(catalog.run(&["seal"]).code, 0);
+        fs::read_to_string(&checkpoint).unwrap()
+    };
+    let one = grown("one");
+    let size: u64 = one.lines().nth(1).unwrap().parse().unwrap();
+    // Somebody has put it back, and sealed something else.
+    fs::write(&entries, &before[0]).unwrap();
+    fs::write(&checkpoint, &before[1]).unwrap();
+    fs::remove_file(log.join(format!("checkpoints/{size}"))).unwrap();
+    let other = grown("other");
+    assert_eq!(other.lines().nth(1), one.lines().nth(1));
+    assert_eq!(catalog.run(&["verify", "--evidence"]).code, 0);
+    fs::create_dir_all(log.join("anchors")).unwrap();
+    fs::write(log.join("anchors/kept.cosig"), &one).unwrap();
+    says(
+        &catalog.run(&["verify", "--evidence", "-q"]),
+        3,
+        "anchors/kept.cosig is of another history",
+    );
+    fs::write(log.join("anchors/kept.cosig"), &other).unwrap();
+    assert_eq!(catalog.run(&["verify", "--evidence"]).code, 0);
+}
