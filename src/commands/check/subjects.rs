@@ -1,6 +1,7 @@
 //! What `check` checks: streams with all of their settings, or, on a machine that only forwards, with those of their day files.
 
 use crate::archive::Location;
+use crate::commands::evidence_standing::EvidenceStanding;
 use crate::config::{self, Config, LogSettings, StreamPlace, StreamSettings};
 use crate::env::{ConfigErrors, Env};
 use crate::source::{Kind, SOURCES};
@@ -39,7 +40,14 @@ impl Subjects {
     pub(super) fn collected(env: &Env, wanted: &[String]) -> Self {
         let config = Config::read(env, SOURCES, wanted);
         let streams = config::each(env, SOURCES, wanted);
-        let problems = problems_of_all(&config, &streams);
+        let mut problems = problems_of_all(&config, &streams);
+        let evidence = config.as_ref().ok().and_then(|config| config.evidence.as_ref());
+        let standing = evidence.and_then(EvidenceStanding::read);
+        problems.extend(
+            standing
+                .and_then(|standing| standing.problem)
+                .map(|problem| format!("evidence: {problem}")),
+        );
         let streams = streams.into_iter().map(|(kind, settings)| {
             let settings = settings.map(|settings| Subject::Collected(Box::new(settings)));
             (kind, settings.and_then(|subject| unless_others(env, subject)))

@@ -212,6 +212,11 @@ fn status_names_a_log_that_nothing_can_be_added_to() {
         );
         says(&catalog.run(&["status", "--max-age", "30d", "-q"]), 3, problem);
         assert_ne!(catalog.run(&["seal", "-q"]).code, 0, "{problem}");
+        let check = catalog.run(&["check"]);
+        assert!(
+            check.code == 1 && (check.stdout + &check.stderr).contains(problem),
+            "{problem}"
+        );
         // Its mode is for its owner alone.
         let _ = fs::rename(&aside, &key_file);
         fs::create_dir_all(&log).unwrap();
