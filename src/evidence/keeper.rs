@@ -138,13 +138,20 @@ impl<'a> Keeper<'a> {
         let set = &self.settings.origin;
         let found = self.folder.unverified_origin()?.unwrap_or_else(|| set.clone());
         let signer = self.signer_named(&found)?;
+        self.check_origin(found)?;
+        Ok(signer)
+    }
+
+    /// Makes sure that the log of this name is that of the settings.
+    fn check_origin(&self, found: String) -> Result<(), KeeperError> {
+        let set = &self.settings.origin;
         if found != *set && number_of(&found, set).is_none() {
             return Err(KeeperError::OtherOrigin {
                 found,
                 set: set.clone(),
             });
         }
-        Ok(signer)
+        Ok(())
     }
 
     /// Makes sure that something can be added, as far as it shows without the key itself, which who asks may not be allowed to read.
@@ -159,14 +166,8 @@ impl<'a> Keeper<'a> {
             return Err(FileError::io("open", path, cause).into());
         }
         Log::check(&self.folder)?;
-        let set = &self.settings.origin;
-        match self.folder.unverified_origin()? {
-            Some(found) if found != *set && number_of(&found, set).is_none() => Err(KeeperError::OtherOrigin {
-                found,
-                set: set.clone(),
-            }),
-            _ => Ok(()),
-        }
+        let found = self.folder.unverified_origin()?;
+        found.map_or(Ok(()), |found| self.check_origin(found))
     }
 
     /// Opens the log, for the key that signs it now.

@@ -193,16 +193,18 @@ mod tests {
         (page, request)
     }
 
-    const KEPT_FROM: usize = 0;
-    const SETTLED_TO: usize = 50;
-
-    fn agree(answers: &[(Page, PageRequest)]) -> bool {
-        let known = Certainty {
-            settled_to: time(&at(SETTLED_TO)),
-            kept_from: time(&at(KEPT_FROM)),
+    /// Of an hour in which records are settled up to minute fifty, and young from this minute on.
+    fn known(kept_from: usize) -> Certainty {
+        Certainty {
+            settled_to: time(&at(50)),
+            kept_from: time(&at(kept_from)),
             margin: TimeDelta::seconds(1),
             in_order: Some(1),
-        };
+        }
+    }
+
+    fn agree(answers: &[(Page, PageRequest)]) -> bool {
+        let known = known(0);
         let mut agreement = Agreement::default();
         let held = answers.iter().map(|(page, request)| Held::of(page, request, known));
         held.flatten().all(|held| agreement.note(held, known))
@@ -228,12 +230,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_records_is_none_where_the_same_request_had_some() {
-        let known = Certainty {
-            settled_to: time(&at(SETTLED_TO)),
-            kept_from: time(&at(KEPT_FROM)),
-            margin: TimeDelta::seconds(1),
-            in_order: Some(1),
-        };
+        let known = known(0);
         let (page, request) = answer((0, 59), &[9], 100);
         let mut agreement = Agreement::default();
         agreement.note(Held::of(&page, &request, known).unwrap(), known);
@@ -252,12 +249,7 @@ mod tests {
 
     #[test]
     fn what_is_as_old_as_a_service_keeps_it_may_go_but_does_not_come_back() {
-        let known = Certainty {
-            settled_to: time(&at(SETTLED_TO)),
-            kept_from: time(&at(4)),
-            margin: TimeDelta::seconds(1),
-            in_order: Some(1),
-        };
+        let known = known(4);
         let held = |minutes: &[usize]| {
             let (page, request) = answer((0, 59), minutes, 100);
             Held::of(&page, &request, known).unwrap()

@@ -400,7 +400,7 @@ impl<'a> BoundedWalk<'a> {
     /// Returns the request for what is newer than all that was read, which is also for the newest of that: an answer that lacks it
     /// shows nothing.
     fn newest_request(&self, newest: Slice) -> PageRequest {
-        let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
+        let margin = self.fetcher.learned().margin();
         PageRequest {
             window: Window::new(newest.from - margin, newest.to),
             position: Position::First,
@@ -417,7 +417,7 @@ impl<'a> BoundedWalk<'a> {
     /// more, since it lacks something: as a replica that lags may be met twice in a row, and a record may have changed.
     fn is_read_again(&mut self, reading: &Reading) -> bool {
         let slice = reading.slice();
-        let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
+        let margin = self.fetcher.learned().margin();
         let fetched = reading.fetched();
         let survey = self.survey.as_ref();
         let difference = survey.and_then(|survey| survey.compare(&fetched.records, (slice.from, slice.to), margin));
@@ -471,7 +471,7 @@ impl<'a> BoundedWalk<'a> {
             self.pad = SlicePlan::span_of(slice, load, wanted).max(LEAST_PAD);
         }
         let range = self.hand_out(reading.into_fetched(), slice.to)?;
-        let margin = self.fetcher.learned().longest_reach().max(LEAST_PAD);
+        let margin = self.fetcher.learned().margin();
         let newest = self.frontier.anchors.first().map(|anchor| anchor.time);
         self.is_newest_whole = newest.is_some_and(|newest| newest + margin < slice.to);
         Ok(Some(range))

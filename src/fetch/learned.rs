@@ -43,6 +43,9 @@ const ENOUGH_LOOKS_ABOVE: u32 = 3;
 /// After so many looks of one run above small answers in vain, only one that ascends is looked above.
 const ENOUGH_LOOKS_ABOVE_NOW: u32 = 8;
 
+/// Services cut bounds to whole seconds.
+const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
+
 /// What the answers of a service have shown.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Learned {
@@ -302,6 +305,11 @@ impl Learned {
     pub(super) fn shows_order_with(&self) -> Option<usize> {
         let is_newest_first = matches!(self.order, Order::NewestFirst | Order::NewestPageFirst);
         is_newest_first.then_some(if self.is_order_shown { 1 } else { FEWEST })
+    }
+
+    /// Returns how close to a bound or a border an answer may lack what another one holds.
+    pub(super) fn margin(&self) -> TimeDelta {
+        self.longest_reach().max(LEAST_MARGIN)
     }
 
     /// Takes into account that an answer lacked a record that another one to the same request holds.

@@ -68,9 +68,6 @@ pub mod walk;
 /// Records that happened no longer before an answer than this may have come after it: services are late by so much.
 const LATENESS: TimeDelta = TimeDelta::minutes(2);
 
-/// Services cut bounds to whole seconds.
-const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
-
 /// A run that asks for more than this takes more requests than one that goes on where the last one ended.
 const LONG: TimeDelta = TimeDelta::days(1);
 
@@ -533,7 +530,7 @@ impl Fetcher {
         let known = Certainty {
             settled_to,
             kept_from: settled_to - TimeDelta::days(self.source.kind().retention.days.into()) / 2,
-            margin: learned.longest_reach().max(LEAST_MARGIN),
+            margin: learned.margin(),
             in_order: learned.shows_order_with(),
         };
         if page.records.is_empty() && agreement.knows_some_of(request, known) {

@@ -59,6 +59,12 @@ impl Installation {
         self.catalog.root().join("env").join(format!("{name}.env"))
     }
 
+    /// Follows all of them, each second.
+    fn follow(&self) -> Process {
+        self.catalog
+            .start(&["collect", "--follow", "--json", "--interval", "1s", "--env-dir", "env"])
+    }
+
     fn write(&self, name: &str, text: &str) {
         fs::write(self.file(name), text).unwrap();
     }
@@ -580,10 +586,7 @@ fn a_run_that_is_followed_reads_the_folder_again_at_sighup() {
     let installation = Installation::of(&[("acme", 20), ("beta", 20), ("zeta", 20)]);
     let hidden = |name: &str| installation.catalog.root().join(format!("{name}.away"));
     fs::rename(installation.file("zeta"), hidden("zeta")).unwrap();
-    let mut process =
-        installation
-            .catalog
-            .start(&["collect", "--follow", "--json", "--interval", "1s", "--env-dir", "env"]);
+    let mut process = installation.follow();
     let named = |process: &mut Process, name: &str| {
         wait_until(name, PATIENCE, || {
             process
@@ -634,10 +637,7 @@ fn a_folder_that_is_followed_is_looked_at_and_who_has_not_changed_goes_on_undist
     let away = installation.catalog.root().join("zeta.away");
     fs::rename(installation.file("zeta"), &away).unwrap();
     let right = fs::read_to_string(installation.file("beta")).unwrap();
-    let mut process =
-        installation
-            .catalog
-            .start(&["collect", "--follow", "--json", "--interval", "1s", "--env-dir", "env"]);
+    let mut process = installation.follow();
     let named = |process: &mut Process, name: &str| {
         wait_until(name, PATIENCE, || {
             let line = process.next_line().unwrap();
@@ -682,10 +682,7 @@ fn a_folder_that_is_followed_is_looked_at_and_who_has_not_changed_goes_on_undist
 #[test]
 fn what_all_organizations_have_is_changed_for_all() {
     let installation = Installation::of(&[("acme", 20), ("zeta", 20)]);
-    let mut process =
-        installation
-            .catalog
-            .start(&["collect", "--follow", "--json", "--interval", "1s", "--env-dir", "env"]);
+    let mut process = installation.follow();
     process.next_line().unwrap();
     installation.add("common", "MAX_PAGES=7\n");
     wait_until("the change is logged", PATIENCE, || {
