@@ -48,6 +48,22 @@ pub(crate) struct Added {
     pub(crate) newest: Option<DateTime<Utc>>,
 }
 
+/// A record with an id, by what all of its versions share, and by its content.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Version {
+    moment: u128,
+    content: u128,
+}
+
+impl Version {
+    pub(super) fn of(record: &Record) -> Option<Self> {
+        record.identity.has_id().then(|| Self {
+            moment: record.moment(),
+            content: record.identity.content,
+        })
+    }
+}
+
 impl FetchedRecords {
     pub(crate) fn new(possible_to: DateTime<Utc>) -> Self {
         Self {
@@ -158,6 +174,22 @@ impl FetchedRecords {
         }
     }
 
+    /// Marks the records up to this time that are versions of one of `handed_out`, which the service gives no more: it has filled in
+    /// something between two parts.
+    pub(super) fn mark_versions_of(&mut self, handed_out: &[Version], to: Option<DateTime<Utc>>) {
+        let Self { records, seen, .. } = self;
+        let can_be_one = |record: &&mut Record| record.identity.has_id() && to.is_some_and(|to| record.time <= to);
+        let mut candidates = records.iter_mut().filter(can_be_one).peekable();
+        if candidates.peek().is_none() {
+            return;
+        }
+        let before: HashMap<u128, u128, Unhashed> = handed_out.iter().map(|one| (one.moment, one.content)).collect();
+        for record in candidates {
+            let older = before.get(&record.moment());
+            record.is_superseded |= older.is_some_and(|older| seen.reaches_over_without(record.time, *older));
+        }
+    }
+
     /// Returns the places of the records that came last of those with one id and one time.
     fn newest_versions(&self) -> HashMap<u128, usize, Unhashed> {
         let mut newest = HashMap::with_capacity_and_hasher(self.records.len(), Default::default());
@@ -261,5 +293,36 @@ mod tests {
         );
         assert!((1_000..10_000).contains(&more), "{more}");
         assert!(fetched.records.iter().all(|record| record.line.contains("10:00:00")));
+    }
+
+    #[test]
+    fn a_record_that_was_handed_out_in_an_older_version_is_no_second_event() {
+        let at = |minute: u32| format!("2025-06-09T10:{minute:02}:00Z");
+        let named =
+            |id: &str, minute, name: &str| line(id, &at(minute)).replacen('{', &format!("{{\"name\": \"{name}\", "), 1);
+        let mut before = FetchedRecords::new("2030-01-01T00:00:00Z".parse().unwrap());
+        add(
+            &mut before,
+            &[named("b", 5, "old"), named("a", 5, "old"), named("z", 1, "old")],
+        );
+        let handed_out: Vec<Version> = before.records.iter().filter_map(Version::of).collect();
+        let mut fetched = FetchedRecords::new("2030-01-01T00:00:00Z".parse().unwrap());
+        add(
+            &mut fetched,
+            &[
+                named("c", 9, "new"),
+                named("b", 5, "old"),
+                named("b", 5, "other"),
+                named("a", 5, "new"),
+                named("z", 1, "new"),
+            ],
+        );
+        fetched.mark_versions_of(&handed_out, before.newest());
+        let marked: Vec<bool> = fetched.records.iter().map(|record| record.is_superseded).collect();
+        assert_eq!(
+            marked,
+            [false, false, false, true, false],
+            "the last one may have been cut within its time"
+        );
     }
 }

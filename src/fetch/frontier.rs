@@ -6,7 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::completed_range::CompletedRange;
-use super::fetched_records::FetchedRecords;
+use super::fetched_records::{FetchedRecords, Version};
 use super::{FetchError, Fetcher, LeftOver};
 use crate::record::digests::Digests;
 use crate::record::{Anchor, Record};
@@ -26,6 +26,8 @@ pub(super) struct Frontier {
     seen: Digests,
     seen_to: Option<DateTime<Utc>>,
     seen_rejected: Digests,
+    /// What was handed out with the last part that had something: see [`Version`].
+    handed_out: Vec<Version>,
 }
 
 impl Frontier {
@@ -51,11 +53,15 @@ impl Frontier {
         }
         let newest = fetched.newest();
         fetched.drop_known(&self.seen, self.seen_to, &self.seen_rejected);
+        fetched.mark_versions_of(&self.handed_out, self.seen_to);
         if let Some(limit) = limit {
             fetched.end_at(limit);
         }
         let records = std::mem::take(&mut fetched.records);
         self.keep_newest(&records);
+        if !records.is_empty() {
+            self.handed_out = records.iter().filter_map(Version::of).collect();
+        }
         let rejected = std::mem::take(&mut fetched.rejected);
         let originals = std::mem::take(&mut fetched.originals);
         let (received, left_for_next_run) = (fetched.received, fetched.left_for_next_run);

@@ -126,6 +126,17 @@ impl Sightings {
         older.last < newer.first && later.filter_map(|answer| self.reach(answer)).any(has_all)
     }
 
+    /// Returns whether a reading without gaps gives something of this time in the place of a record of this content, which an
+    /// earlier one was given: it reaches over that time, and none of its answers holds the record.
+    pub(super) fn reaches_over_without(&self, time: DateTime<Utc>, content: u128) -> bool {
+        let reaches = || self.answers.iter().flatten();
+        let (is_below, is_above) = (
+            reaches().any(|reach| reach.oldest < time),
+            reaches().any(|reach| time < reach.newest),
+        );
+        is_below && is_above && !self.has(content)
+    }
+
     fn reach(&self, answer: u32) -> Option<Reach> {
         self.answers.get(answer as usize).copied().flatten()
     }
@@ -168,6 +179,17 @@ mod tests {
         // It is enough if one of the answers reaches over it.
         let at_a_border = sightings(&[&[&above, &old], &[&new, &below], &[&above, &new, &below]]);
         assert!(at_a_border.is_superseded(&old, &new));
+    }
+
+    #[test]
+    fn what_an_earlier_reading_was_given_is_replaced_where_one_reaches_over_its_time_without_it() {
+        let (above, below) = (record("above", 9, ""), record("below", 1, ""));
+        let (old, new) = (record("id", 5, "old"), record("id", 5, "new"));
+        let replaces = |answers: &[&[&Record]]| sightings(answers).reaches_over_without(new.time, old.identity.content);
+        assert!(replaces(&[&[&above, &new, &below]]));
+        assert!(replaces(&[&[&above, &new], &[&new, &below]]));
+        assert!(!replaces(&[&[&above, &new, &old, &below]]), "they are two events");
+        assert!(!replaces(&[&[&above, &new]]), "it may end within their time");
     }
 
     #[test]
