@@ -45,6 +45,10 @@ const SHORT_LOOKS: u32 = 2;
 /// One record in so many is asked for again at each join, and one in any case.
 const OVERLAP: usize = 50;
 
+/// Of how far records are out of order, an answer shows only a part: answers overlap by twice as much as that asks for, if that is
+/// no more than one part in so many of the answer.
+const MOST_OF_AN_ANSWER: i32 = 4;
+
 /// Services cut bounds to whole seconds.
 const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
 
@@ -512,7 +516,9 @@ impl Descent {
             };
         };
         let depth = learned.depth();
-        let mut choices = vec![(next + depth, learned.above), (oldest + depth, learned.above)];
+        let ample = depth.max((depth * 2).min(answer.span() / MOST_OF_AN_ANSWER));
+        let bases = [next + ample, next + depth, oldest + depth];
+        let mut choices: Vec<_> = bases.into_iter().map(|base| (base, learned.above)).collect();
         if depth.is_zero() {
             choices.push((oldest, Reach::default()));
         }
