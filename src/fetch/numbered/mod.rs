@@ -51,6 +51,9 @@ const MOST_MOVES: u32 = 64;
 /// How often a block is read from its start since one of its pages has lacked records.
 const MOST_RESTARTS: u32 = 3;
 
+/// Services do not drop records for their age to the minute.
+const RETENTION_MARGIN: TimeDelta = TimeDelta::days(1);
+
 /// The service may exclude its lower bound, cut it to whole seconds, or filter by another time than the one that it shows,
 /// which keeps it from giving records of the archive that are close to the bound.
 const ROUNDING: TimeDelta = TimeDelta::seconds(1);
@@ -77,8 +80,12 @@ pub(super) struct NumberedWalk {
     is_again: bool,
     /// How many there are, by the last answer that says so.
     total: Option<u64>,
-    /// The least of these: what came while the feed was read is for the next run.
+    /// The first of these, and the least: what came while the feed was read is for the next run.
+    first_total: Option<u64>,
     least_total: Option<u64>,
+    /// Whether the service may drop records while they are read, for their age: then it may come to have fewer than at first. Otherwise
+    /// fewer are those of a replica that lags.
+    may_lose_some: bool,
     /// Up to when what was handed out is complete.
     done_to: DateTime<Utc>,
     /// Whether the far end was found by records of the archive, on a page that names a next one.
@@ -119,7 +126,9 @@ impl NumberedWalk {
             swallowed: 0,
             is_again: false,
             total: None,
+            first_total: None,
             least_total: None,
+            may_lose_some: true,
             done_to: plan.window.from,
             ends_at_archive: false,
             state: State::Start,
@@ -132,7 +141,7 @@ impl NumberedWalk {
             let result = match std::mem::replace(&mut self.state, State::Done) {
                 State::Done if self.check_count().is_err() && !self.is_again => {
                     self.is_again = true;
-                    (self.total, self.least_total) = (None, None);
+                    (self.total, self.first_total, self.least_total) = (None, None, None);
                     fetcher.begin_effort(self.plan.window);
                     self.start_again();
                     continue;
@@ -171,7 +180,12 @@ impl NumberedWalk {
     /// Says so if the service counts more records than it gives.
     fn check_count(&self) -> Result<(), FetchError> {
         let is_counted = !self.ends_at_archive && self.given.len() <= MOST_COUNTED;
-        match self.least_total.filter(|_| is_counted) {
+        let total = if self.may_lose_some {
+            self.least_total
+        } else {
+            self.first_total
+        };
+        match total.filter(|_| is_counted) {
             Some(total) if total > self.counted() + self.rejected.len() as u64 + self.swallowed => {
                 Err(FetchError::Miscounted {
                     total,
@@ -183,6 +197,8 @@ impl NumberedWalk {
     }
 
     async fn start(&mut self, fetcher: &Fetcher) -> Result<CompletedRange, PageError> {
+        let kept_from = fetcher.source().kind().retention.oldest(self.plan.possible_to());
+        self.may_lose_some = self.plan.window.from < kept_from + RETENTION_MARGIN;
         let watch = Stopwatch::start(fetcher);
         let first = self.page(fetcher, self.pages.first()).await?;
         let took = watch.elapsed();
@@ -522,6 +538,7 @@ impl NumberedWalk {
             trusted_total(page)
         };
         self.total = total.or(self.total);
+        self.first_total = self.first_total.or(trusted_total(page));
         self.least_total = match (self.least_total, trusted_total(page)) {
             (Some(least), Some(total)) => Some(least.min(total)),
             (least, total) => least.or(total),

@@ -50,11 +50,12 @@ pub(crate) const USUAL_SEED: u64 = 20_261_126;
 /// first, without counts; answers of one record, in any order (two); an answer that ends within the oldest moment; no order, and
 /// a lost page; a slice that lacks what the survey gave; a moment of which each answer gives another part; oldest first, and the
 /// oldest go while the order is tested; a replica that lags within a moment, of which the next slice sees more (three);
-/// a replica that lags, again (two); a feed that counts fewer than it gave; broken records that did not come again (two).
-const ONCE_READ_WRONGLY: [u64; 29] = [
+/// a replica that lags, again (two); a feed that counts fewer than it gave; broken records that did not come again (two);
+/// neighbors out of order by more than was seen; oldest first, and a last page that lacks what the archive has.
+const ONCE_READ_WRONGLY: [u64; 31] = [
     880_017, 880_020, 880_460, 991_141, 771_049, 770_704, 1_400_347, 1_400_611, 1_400_694, 1_400_823, 1_401_188,
     1_401_690, 1_401_770, 1_501_791, 1_501_133, 3_001_291, 3_000_460, 3_001_585, 3_005_462, 5_000_541, 5_001_985,
-    5_000_814, 5_000_681, 5_001_318, 1_501_833, 1_502_145, 3_005_270, 5_000_546, 9_100_237,
+    5_000_814, 5_000_681, 5_001_318, 1_501_833, 1_502_145, 3_005_270, 5_000_546, 9_100_237, 20_261_637, 20_261_669,
 ];
 
 /// How many are read by runs of the real binary that are killed.
