@@ -6,11 +6,12 @@ use chrono::TimeDelta;
 use crate::record::digests::Digests;
 use crate::record::{Record, Rejected};
 
-/// So many requests a walk may make for each answer that it needs, for each retry, and besides: four times what it needs
-/// with a join for each answer.
-const FOR_AN_ANSWER: u64 = 8;
+/// So many requests a walk may make for each answer that it needs; for each slice that the service wants as short, which is looked
+/// at three times where nothing is in it; for each retry, and besides.
+const FOR_AN_ANSWER: u64 = 4;
+const FOR_A_SHORT_SLICE: u64 = 8;
 const FOR_A_RETRY: u64 = 1;
-const BESIDES: u64 = 24;
+const BESIDES: u64 = 20;
 
 /// The records of so many usual pages are remembered, to know those that are read again: more would not fit in a processor's cache.
 const REMEMBERED_PAGES: u64 = 50;
@@ -106,13 +107,18 @@ impl Effort {
     }
 
     /// Returns how many answers a walk needs for what was read: those that brought something new, but no more than twice
-    /// as many as would be if all were as large as the largest; and those that short slices need, but no more than twice as
-    /// many as would be if all were as wide as the widest that was answered for.
+    /// as many as would be if all were as large as the largest.
     pub(super) fn needed(&self) -> u64 {
         let at_least = self.records.div_ceil(self.most_records.max(1));
+        self.useful.min(2 * at_least)
+    }
+
+    /// Returns how many short slices it needs: those that were read, but no more than twice as many as would be if all were as
+    /// wide as the widest that was answered for.
+    fn slices_needed(&self) -> u64 {
         let widest = self.widest.num_milliseconds().max(1);
         let slices = u64::try_from(self.window.num_milliseconds() / widest + 1).unwrap_or(0);
-        self.useful.min(2 * at_least) + self.short_slices.min(2 * slices)
+        self.short_slices.min(2 * slices)
     }
 
     /// Returns how many requests the walk has made, of so many in all.
@@ -123,7 +129,8 @@ impl Effort {
     /// Returns whether one more request is within what a walk may need, after so many requests and retries in all.
     pub(super) fn allows(&self, requests: u64, retries: u64) -> bool {
         let retries = retries.saturating_sub(self.retries_before);
-        self.requests(requests) < BESIDES + FOR_AN_ANSWER * self.needed() + FOR_A_RETRY * (retries + self.failures)
+        let needed = FOR_AN_ANSWER * self.needed() + FOR_A_SHORT_SLICE * self.slices_needed();
+        self.requests(requests) < BESIDES + needed + FOR_A_RETRY * (retries + self.failures)
     }
 }
 
