@@ -151,9 +151,11 @@ impl Sum {
     }
 
     /// Returns whether what was seen in a run refutes that newer records come first, or are no further from where they belong than
-    /// answers overlapped, on which rests what is covered.
+    /// answers overlapped, on which rests what is covered. Where newer pages come first, each reaches down to its oldest record all
+    /// the same, in whatever order its records are.
     pub(crate) fn is_refuted_by(&self, seen: Assumptions) -> bool {
         let is_newest_first = |assumed: Assumptions| assumed.order == Order::NewestFirst;
+        let has_newest_first = matches!(seen.order, Order::NewestFirst | Order::NewestPageFirst);
         let has_overlapped = self
             .assumptions
             .overlap_ms
@@ -161,7 +163,7 @@ impl Sum {
         !self.covered.spans().is_empty()
             && self.other_order_at.is_none()
             && is_newest_first(self.assumptions)
-            && !(is_newest_first(seen) && has_overlapped)
+            && !(has_newest_first && has_overlapped)
     }
 
     /// Notes what was seen in a run that began at `at`. If it refutes what was assumed, all that is covered is a gap again.

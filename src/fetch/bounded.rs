@@ -33,8 +33,14 @@ const LEAST_PAD: TimeDelta = TimeDelta::seconds(1);
 const FEW: u64 = 20;
 const FEW_AT_FIRST: u64 = 6;
 
-/// How often the newest end is looked at by answers that lack what was read there.
-const LOOKS_AT_THE_NEWEST: u32 = 3;
+/// How far below what is known the looks at the newest end reach, as long as answers lack that: of one request two answers can differ,
+/// and then it is the bound that keeps it out.
+const LOOKS_AT_THE_NEWEST: [TimeDelta; 4] = [
+    TimeDelta::zero(),
+    TimeDelta::zero(),
+    TimeDelta::seconds(10),
+    TimeDelta::minutes(10),
+];
 
 /// How often in a row a slice is read again that lacks what another answer gave.
 const MOST_READINGS_AGAIN: u32 = 3;
@@ -365,11 +371,12 @@ impl<'a> BoundedWalk<'a> {
         let (from, to) = (newest.time.min(self.plan.window.to), self.plan.window.to);
         let again = Slice { from, to };
         let known = self.frontier.newest();
-        let request = self.newest_request(again);
-        for look in 0..LOOKS_AT_THE_NEWEST {
+        let mut lacking = None;
+        for (look, reach) in (0..).zip(LOOKS_AT_THE_NEWEST) {
             if look > 0 {
                 self.fetcher.pause_before_look(look).await;
             }
+            let request = self.newest_request(again, reach);
             let page = match self.fetcher.first_page(&request, true).await {
                 Ok(page) => page,
                 Err(PageError::TooWide(_)) => return Ok(false),
@@ -384,9 +391,14 @@ impl<'a> BoundedWalk<'a> {
             let new = times.filter(|time| from < *time && *time <= possible_to).min();
             let answer = Answer::of(&page, &request);
             let lacks_known = !answer.may_go_on() && !answer.anchors().iter().any(|anchor| known.contains(anchor));
-            if lacks_known || new.is_some_and(|oldest| oldest < settled_to) {
+            let has_differed = !lacks_known && lacking == Some(request.window);
+            if has_differed || new.is_some_and(|oldest| oldest < settled_to) {
                 self.fetcher.learn(Learned::note_lapse);
             }
+            if !lacks_known && lacking.is_some() {
+                self.fetcher.learn(|learned| learned.note_below(reach));
+            }
+            lacking = lacks_known.then_some(request.window);
             if new.is_some() {
                 self.slices.again(again);
             }
@@ -394,13 +406,14 @@ impl<'a> BoundedWalk<'a> {
                 return Ok(new.is_some());
             }
         }
+        self.fetcher.learn(Learned::note_lapse);
         Ok(false)
     }
 
-    /// Returns the request for what is newer than all that was read, which is also for the newest of that: an answer that lacks it
-    /// shows nothing.
-    fn newest_request(&self, newest: Slice) -> PageRequest {
-        let margin = self.fetcher.learned().margin();
+    /// Returns the request for what is newer than all that was read, which is also for the newest of that, from so far below: an answer
+    /// that lacks it shows nothing.
+    fn newest_request(&self, newest: Slice, reach: TimeDelta) -> PageRequest {
+        let margin = self.fetcher.learned().margin().max(reach);
         PageRequest {
             window: Window::new(newest.from - margin, newest.to),
             position: Position::First,

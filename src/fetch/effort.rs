@@ -8,10 +8,10 @@ use crate::record::{Record, Rejected};
 
 /// So many requests a walk may make for each answer that it needs; for each slice that the service wants as short, which is looked
 /// at three times where nothing is in it; for each retry, and besides.
-const FOR_AN_ANSWER: u64 = 4;
-const FOR_A_SHORT_SLICE: u64 = 8;
+const FOR_AN_ANSWER: u64 = 5;
+const FOR_A_SHORT_SLICE: u64 = 6;
 const FOR_A_RETRY: u64 = 1;
-const BESIDES: u64 = 20;
+const BESIDES: u64 = 32;
 
 /// The records of so many usual pages are remembered, to know those that are read again: more would not fit in a processor's cache.
 const REMEMBERED_PAGES: u64 = 50;

@@ -294,6 +294,11 @@ impl Learned {
         self.overlap = None;
     }
 
+    /// Takes into account that a request had to reach so far below a record for its answer to hold that.
+    pub(super) fn note_below(&mut self, reach: TimeDelta) {
+        self.below = self.below.at_least(reach);
+    }
+
     /// Returns how far from where it belongs a record may be given.
     pub(super) fn longest_reach(&self) -> TimeDelta {
         let reach = self.above.max(self.below).time();

@@ -47,7 +47,7 @@ const OVERLAP: usize = 50;
 
 /// Of how far records are out of order, an answer shows only a part: answers overlap by twice as much as that asks for, if that is
 /// no more than one part in so many of the answer.
-const MOST_OF_AN_ANSWER: i32 = 4;
+const MOST_OF_AN_ANSWER: i32 = 8;
 
 /// Services cut bounds to whole seconds.
 const LEAST_MARGIN: TimeDelta = TimeDelta::seconds(1);
@@ -107,6 +107,8 @@ pub(in crate::fetch) struct Descent {
     expected: Vec<Anchor>,
     /// The oldest record of the answer before.
     border: Option<DateTime<Utc>>,
+    /// By how much the current request overlaps that answer: it counts once something is below, since then the answer was cut.
+    overlap: Option<TimeDelta>,
     oldest: DateTime<Utc>,
     /// The window of the last answer that had records; none that holds it can have none.
     held: Option<Window>,
@@ -168,6 +170,7 @@ impl Descent {
             base: slice.to,
             expected: Vec::new(),
             border: None,
+            overlap: None,
             oldest: slice.to,
             held: None,
             failed_looks: 0,
@@ -311,6 +314,10 @@ impl Descent {
             return step;
         }
         if added.new > 0 {
+            self.overlap
+                .take()
+                .into_iter()
+                .for_each(|overlap| learned.note_overlap(overlap));
             self.end_looks = 0;
             if let Some(end) = self.end.take() {
                 if end.is_told {
@@ -531,7 +538,7 @@ impl Descent {
         for (base, above) in choices {
             let upper = ceil_to_millisecond(base + above.time());
             if upper < self.upper - least {
-                learned.note_overlap(upper - oldest);
+                self.overlap = Some(upper - oldest);
                 self.go_to(base, above, &answer);
                 return Step::Ask;
             }

@@ -77,11 +77,11 @@ impl Descent {
     pub(in crate::fetch::slice) fn above_request(&self, learned: &Learned) -> Option<PageRequest> {
         let request = self.request(learned);
         let newest = floor_to_millisecond(Answer::of(self.untested.as_ref()?, &request).newest()?);
-        let reach = self.above_look.reach.time();
+        let reach = self.above_look.reach;
         let from = if self.above_look.strict_looks > 0 {
-            newest + TICK + reach
+            newest + TICK + reach.time()
         } else {
-            newest - reach
+            newest - reach.max(learned.below).time()
         };
         let window = Window { from, ..request.window };
         (from < window.to).then_some(PageRequest { window, ..request })
@@ -99,10 +99,15 @@ impl Descent {
         let is_lacking = |anchor: &Anchor| {
             goes_below && Some(floor_to_millisecond(anchor.time)) == newest && !answer.holds_any(&[*anchor])
         };
+        let is_newest = |anchor: &Anchor| answer.newest() == Some(anchor.time);
         let is_above = |anchor: &Anchor| Some(floor_to_millisecond(anchor.time)) > newest || is_lacking(anchor);
         if let Some(above) = above {
             if above.anchors().iter().any(is_above) {
                 return self.refute_order(&answer, above);
+            }
+            if self.above_look.strict_looks == 0 && above.anchors().iter().any(is_newest) {
+                // So far a request has to reach below a record that it is to bring.
+                learned.below = learned.below.max(self.above_look.reach);
             }
             if self.above_look.has_to_go_on(&answer, above) {
                 self.untested = Some(page);
