@@ -55,8 +55,9 @@
 //! - `assumptions`: what was seen of the service, on which it rests that what is covered is complete: the `order` of its
 //!   answers (`newest-first`, `oldest-first`, `newest-page-first`, `unknown`) and whether it was shown, by how much records
 //!   are out of order (`disorder_ms`, late ones included; `swapped_ms` within answers), by how much answers overlapped at least
-//!   (`overlap_ms`), how far bounds reach, and how many of the next answers are `doubted`. Newest first, and that no record is
-//!   further from where it belongs than answers overlapped, is believed until it is refuted: then everything is a gap again.
+//!   (`overlap_ms`), how far bounds reach, how far below their upper bound answers do (`reach_ms`), and how many of the next
+//!   answers are `doubted`. Newest first, and that no record is further from where it belongs than answers overlapped, is
+//!   believed until it is refuted: then everything is a gap again.
 //!   `other_order_at`: when the order was.
 //! - `lost`: the days whose files have lost records, and do not hold as much again: how (`loss`: `missing`, `shorter`,
 //!   `not-a-file`, and of a compressed file `compressed-missing`, `compressed-damaged`, `fewer-records`), what they held, and

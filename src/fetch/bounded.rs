@@ -259,7 +259,7 @@ impl<'a> BoundedWalk<'a> {
     /// is asked for again, as far as the service answers for windows so wide.
     fn open_from(&self, slice: Slice) -> DateTime<Utc> {
         let newest = self.frontier.anchors.first().map(|anchor| anchor.time);
-        let lowest = match (newest, self.refused) {
+        let lowest = match (newest, self.too_wide()) {
             (None, None) => self.plan.window.from,
             (Some(_), None) => slice.from,
             (newest, Some(refused)) => newest.unwrap_or(self.plan.window.from).max(slice.to - refused * 3 / 4),
@@ -267,10 +267,18 @@ impl<'a> BoundedWalk<'a> {
         lowest.min(slice.from)
     }
 
+    /// Returns the narrowest window for which the service does not answer, or not for all of it.
+    fn too_wide(&self) -> Option<TimeDelta> {
+        self.refused
+            .into_iter()
+            .chain(self.fetcher.learned().shortest_reach())
+            .min()
+    }
+
     /// Returns whether no later slice asks for this one again: it is the last, or what is known below is out of their
     /// reach, because the service refuses windows so wide.
     fn is_asked_once(&self, slice: Slice) -> bool {
-        slice.to >= self.plan.window.to || self.refused.is_some()
+        slice.to >= self.plan.window.to || self.too_wide().is_some()
     }
 
     /// Returns whether nothing is known below a slice.
@@ -281,9 +289,17 @@ impl<'a> BoundedWalk<'a> {
     /// Goes on behind a slice without records, which the next ones ask for again.
     fn skip(&mut self, slice: Slice, took: Option<Duration>) {
         self.is_first = false;
+        self.note_short_slice();
         self.slices.completed(slice, Load { records: 0, took });
         self.is_proven = true;
         self.note_load(0);
+    }
+
+    /// Counts a slice that is as short as it is because the service refused longer ones, or says nothing of them.
+    fn note_short_slice(&self) {
+        if self.slices.is_refused() || self.too_wide().is_some() {
+            self.fetcher.effort().note_short_slice();
+        }
     }
 
     fn note_load(&mut self, records: usize) {
@@ -303,7 +319,7 @@ impl<'a> BoundedWalk<'a> {
             Floor::of(self.frontier.anchors.clone(), false, is_last)
                 .with_whole(self.is_newest_whole.then(|| self.frontier.newest()))
         };
-        let is_out_of_reach = match (floor.newest(), self.refused) {
+        let is_out_of_reach = match (floor.newest(), self.too_wide()) {
             (Some(newest), Some(refused)) => slice.to - newest >= refused,
             _ => false,
         };
@@ -454,9 +470,7 @@ impl<'a> BoundedWalk<'a> {
             return Ok(None);
         }
         self.is_first = false;
-        if self.slices.is_refused() {
-            self.fetcher.effort().note_short_slice();
-        }
+        self.note_short_slice();
         let slice = reading.slice();
         self.proven_to = slice.to;
         // What is older was read with the slice before, too.

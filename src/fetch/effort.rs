@@ -11,7 +11,11 @@ use crate::record::{Record, Rejected};
 const FOR_AN_ANSWER: u64 = 5;
 const FOR_A_SHORT_SLICE: u64 = 6;
 const FOR_A_RETRY: u64 = 1;
-const BESIDES: u64 = 32;
+
+/// So many requests that are made again since their answers are doubted are not counted, for each answer that it needs and besides.
+const DOUBTED_FOR_AN_ANSWER: u64 = 2;
+const DOUBTED_BESIDES: u64 = 16;
+const BESIDES: u64 = 26;
 
 /// The records of so many usual pages are remembered, to know those that are read again: more would not fit in a processor's cache.
 const REMEMBERED_PAGES: u64 = 50;
@@ -27,8 +31,10 @@ pub(super) struct Effort {
     records: u64,
     most_records: u64,
     usual_size: u64,
-    /// Answers that did not come, were too large or were doubted.
+    /// Answers that did not come, or were too large.
     failures: u64,
+    /// Answers that were doubted.
+    doubted: u64,
     /// How many slices were read that are as short as they are because the service refused longer ones.
     short_slices: u64,
     /// How wide the window of the walk is, and the widest that was answered for, and not refused since.
@@ -88,7 +94,7 @@ impl Effort {
 
     /// Counts a request that was made again since its answer was doubted.
     pub(super) fn note_repeated(&mut self) {
-        self.failures += 1;
+        self.doubted += 1;
     }
 
     /// Counts a request that was given up.
@@ -130,7 +136,10 @@ impl Effort {
     pub(super) fn allows(&self, requests: u64, retries: u64) -> bool {
         let retries = retries.saturating_sub(self.retries_before);
         let needed = FOR_AN_ANSWER * self.needed() + FOR_A_SHORT_SLICE * self.slices_needed();
-        self.requests(requests) < BESIDES + needed + FOR_A_RETRY * (retries + self.failures)
+        let doubted = self
+            .doubted
+            .min(DOUBTED_BESIDES + DOUBTED_FOR_AN_ANSWER * self.needed());
+        self.requests(requests) < BESIDES + needed + FOR_A_RETRY * (retries + self.failures) + doubted
     }
 }
 

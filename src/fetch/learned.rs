@@ -7,6 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::answer::Answer;
+use super::short_reach::ShortReach;
 
 /// How far a request reaches beyond a record that its answer has to hold: services exclude bounds, cut them to whole
 /// seconds, or filter by another time than the one that they show.
@@ -81,6 +82,8 @@ pub(super) struct Learned {
     most_records: usize,
     /// The fewest records of an answer that was cut although nothing said so.
     least_cut: Option<usize>,
+    /// What the answers that were cut although nothing said so have in common.
+    short_reach: ShortReach,
     /// The longest window that was answered for, and not refused since: such a one is not too wide, whatever fails.
     answered: TimeDelta,
     /// Whether the last window that was refused was not longer than one that was answered for: then it holds too much.
@@ -136,6 +139,9 @@ pub(crate) struct Assumptions {
     /// may have been missed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) overlap_ms: Option<i64>,
+    /// How far below their upper bound answers reach, in milliseconds, if they seem to end there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reach_ms: Option<i64>,
     /// How many of the next answers are doubted, since one has lacked what it had to hold.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub(crate) doubted: u32,
@@ -156,6 +162,7 @@ impl From<Assumptions> for Learned {
             is_order_shown: assumed.is_order_shown,
             looks_above: assumed.looks_above,
             doubted: assumed.doubted.min(DOUBTED),
+            short_reach: ShortReach::known(assumed.reach_ms.map(TimeDelta::milliseconds)),
             swapped: TimeDelta::milliseconds(assumed.swapped_ms).clamp(TimeDelta::zero(), MOST_DISORDER),
             ..Self::default()
         }
@@ -272,6 +279,7 @@ impl Learned {
             doubted: self.doubted,
             swapped_ms: self.swapped.num_milliseconds(),
             overlap_ms: self.overlap.map(|overlap| overlap.num_milliseconds()),
+            reach_ms: self.shortest_reach().map(|reach| reach.num_milliseconds()),
         }
     }
 
@@ -418,6 +426,23 @@ impl Learned {
     pub(super) fn note_cut(&mut self, count: usize) {
         let is_telling = count > 0;
         self.least_cut = self.least_cut.into_iter().chain(is_telling.then_some(count)).min();
+    }
+
+    /// Takes into account that such an answer of so many records reached so far below its upper bound, and that the next record was so
+    /// far below it.
+    pub(super) fn note_short_reach(&mut self, count: usize, reached: TimeDelta, missed: TimeDelta) {
+        self.short_reach.note(count, reached, missed);
+    }
+
+    /// Takes into account that an answer reached so far below its upper bound.
+    pub(super) fn note_reached(&mut self, reached: TimeDelta) {
+        self.short_reach.note_reached(reached);
+    }
+
+    /// Returns how far below their upper bound answers reach, if they seem to end there: one for a wider window that has nothing
+    /// shows nothing of what is below that.
+    pub(super) fn shortest_reach(&self) -> Option<TimeDelta> {
+        self.short_reach.found()
     }
 
     /// Returns whether an answer of so many records may have been cut although nothing says so: as small ones were.

@@ -58,6 +58,7 @@ mod rate_limiter;
 pub(crate) mod probe;
 mod reading;
 mod sightings;
+mod short_reach;
 mod slice;
 mod stopwatch;
 mod survey;
@@ -476,8 +477,12 @@ impl Fetcher {
             failed += 1;
             can_come_whole &= !matches!(failure, AttemptError::UnreadableBody(_)) && failed < self.policy.max_retries;
             let is_rate_limited = failure.is_rate_limited();
+            let is_too_wide = can_narrow && self.is_too_wide(&failure);
             let wait = self.policy.wait(failed, &failure, fastrand::f64());
-            if can_narrow && self.is_too_wide(&failure) && (wait.is_none() || self.shows_too_wide(width, failed)) {
+            // Shorter windows would take many requests: where as wide a one was answered for, one more is made in any case.
+            let is_a_fault = is_too_wide && failed < TOO_WIDE && self.learned().has_answered(width);
+            let wait = wait.or_else(|| is_a_fault.then(|| self.policy.backoff(failed, fastrand::f64())));
+            if is_too_wide && (wait.is_none() || self.shows_too_wide(width, failed)) {
                 let answered = self.learn(|learned| learned.note_refused(width));
                 self.effort().note_widest(answered);
                 return Err(PageError::TooWide(self.explain(failure, failed)));
@@ -509,7 +514,10 @@ impl Fetcher {
     fn note_answer(&self, page: &Page, request: &PageRequest) {
         self.compare(page, request);
         let width = request.window.to - request.window.from;
-        let answered = self.learn(|learned| learned.note_answered(width, !page.records.is_empty()));
+        let answered = self.learn(|learned| {
+            let answered = learned.note_answered(width, !page.records.is_empty());
+            learned.shortest_reach().map_or(answered, |reach| reach.min(answered))
+        });
         let are_new = {
             let mut effort = self.effort();
             effort.note_widest(answered);

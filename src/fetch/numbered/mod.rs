@@ -88,6 +88,8 @@ pub(super) struct NumberedWalk {
     may_lose_some: bool,
     /// Up to when what was handed out is complete.
     done_to: DateTime<Utc>,
+    /// Whether the feed ended before as many records were given as the service counts: some are missing, and they may be anywhere.
+    has_ended_early: bool,
     /// Whether the far end was found by records of the archive, on a page that names a next one.
     ends_at_archive: bool,
     state: State,
@@ -130,6 +132,7 @@ impl NumberedWalk {
             least_total: None,
             may_lose_some: true,
             done_to: plan.window.from,
+            has_ended_early: false,
             ends_at_archive: false,
             state: State::Start,
         }
@@ -142,6 +145,7 @@ impl NumberedWalk {
                 State::Done if self.check_count().is_err() && !self.is_again => {
                     self.is_again = true;
                     (self.total, self.first_total, self.least_total) = (None, None, None);
+                    self.has_ended_early = false;
                     fetcher.begin_effort(self.plan.window);
                     self.start_again();
                     continue;
@@ -263,7 +267,12 @@ impl NumberedWalk {
         }
         let range = self.frontier.advance(fetcher, block.fetched, limit, done_to);
         let mut range = range.map_err(PageError::Fatal)?;
-        if is_last && self.check_count().is_err() {
+        let is_short = if is_last {
+            self.check_count().is_err()
+        } else {
+            self.has_ended_early
+        };
+        if is_short {
             // What is missing may be anywhere.
             range.done_to = self.done_to;
         }
@@ -472,10 +481,11 @@ impl NumberedWalk {
     }
 
     /// Returns whether the end of the feed was looked at often enough, when nothing new comes.
-    fn is_end(&self, block: &Block, until: Until<'_>) -> Result<bool, PageError> {
+    fn is_end(&mut self, block: &Block, until: Until<'_>) -> Result<bool, PageError> {
         if block.idle <= END_LOOKS {
             return Ok(false);
         }
+        self.has_ended_early = matches!(until, Until::End) && self.total.is_some_and(|total| total > block.end);
         match until {
             // All that the block before had may have been removed since.
             Until::Met(_) if self.total.is_some_and(|total| total <= block.end) => {}

@@ -46,6 +46,8 @@ pub(crate) enum Oddity {
     Cap(Cap),
     /// Answers 504 for windows longer than so many milliseconds.
     Widest(i64),
+    /// Gives nothing that is further below the upper bound than so many milliseconds, and does not say so.
+    Reaching(i64),
     Tokens(TokenOddity),
     Numbered(NumberedOddity),
     Faults(Faults),
@@ -130,6 +132,7 @@ impl Oddity {
             Oddity::Order(order) => service.order = *order,
             Oddity::Cap(cap) => service.cap = *cap,
             Oddity::Widest(widest) => service.widest = Some(*widest),
+            Oddity::Reaching(reaching) => service.reaching = Some(*reaching),
             Oddity::Tokens(oddity) => service.tokens = Some(*oddity),
             Oddity::Numbered(oddity) => service.numbered = Some(*oddity),
             Oddity::Faults(faults) => service.faults.push(*faults),
@@ -228,6 +231,7 @@ impl fmt::Display for Oddity {
             Oddity::Order(order) => write!(f, "{order}"),
             Oddity::Cap(cap) => write!(f, "{cap}"),
             Oddity::Widest(widest) => write!(f, "answers 504 for more than {widest} ms at a time"),
+            Oddity::Reaching(reaching) => write!(f, "gives nothing further than {reaching} ms below the upper bound"),
             Oddity::Tokens(oddity) => write!(f, "{oddity}"),
             Oddity::Numbered(oddity) => write!(f, "{oddity}"),
             Oddity::Faults(faults) => write!(f, "has faults: {faults}"),

@@ -52,8 +52,8 @@ pub(crate) fn need(case: &Case, service: &Service, asking: &Asking) -> Need {
     };
     let length = bytes.checked_div(count).unwrap_or_default();
     let pages = count.div_ceil(service.cap.typical(size, length));
-    // Windows that are no longer than it answers for, each looked at three times where nothing is in it.
-    let windows = service.widest.map_or(0, |widest| {
+    // Windows that are no longer than it answers for, or than its answers reach, each looked at three times where nothing is in it.
+    let windows = service.widest.or(service.reaching).map_or(0, |widest| {
         service.now.timestamp_millis().saturating_sub(oldest) / widest * 3
     });
     Need {

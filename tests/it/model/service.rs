@@ -26,6 +26,8 @@ pub(crate) struct Service {
     pub(crate) cap: Cap,
     /// The longest window that it answers for, in milliseconds.
     pub(crate) widest: Option<i64>,
+    /// How far below the upper bound an answer reaches at most, in milliseconds.
+    pub(crate) reaching: Option<i64>,
     pub(crate) tokens: Option<TokenOddity>,
     pub(crate) numbered: Option<NumberedOddity>,
     pub(crate) faults: Vec<Faults>,
@@ -102,6 +104,7 @@ impl Service {
             },
             cap: Cap::Asked,
             widest: None,
+            reaching: None,
             tokens: None,
             numbered: None,
             faults: Vec::new(),
@@ -152,7 +155,9 @@ impl Service {
     }
 
     fn admits(&self, asked: &Asked, record: &Record) -> bool {
-        self.lower.admits_above(asked.from, record.filed_at)
+        let is_in_reach = |to: i64| self.reaching.is_none_or(|reaching| record.filed_at > to - reaching);
+        asked.to.is_none_or(is_in_reach)
+            && self.lower.admits_above(asked.from, record.filed_at)
             && asked.to.is_none_or(|to| self.upper.admits_below(to, record.filed_at))
     }
 

@@ -338,6 +338,29 @@ fn what_is_filled_in_while_it_is_read_makes_no_second_event() {
 }
 
 #[test]
+fn answers_that_end_some_hours_below_their_upper_bound_lose_nothing() {
+    for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Audit, Vendor::Port] {
+        for hours in [3, 6] {
+            let mut case = of(vendor, 0, 0, &[Oddity::Reaching(hours * 3_600_000)]);
+            // Now and then nothing happens for longer than an answer reaches.
+            const DAY: i64 = 86_400_000;
+            let busy = |part: i64| (0..200).map(move |n| (60_000 + n * n * part % 1_500_000, 1 + n as usize % 3));
+            let quiet = |part: i64| (part * DAY, 1);
+            case.feed.bursts = (1..4)
+                .flat_map(|part| busy(part * 7_919).chain([quiet(part)]))
+                .collect();
+            case.settings.lookback_days = 20;
+            if hours == 6 {
+                is_right(&case);
+            } else {
+                // Here too few answers are cut before the first that has nothing.
+                is_not_silent(&case);
+            }
+        }
+    }
+}
+
+#[test]
 fn records_that_stand_anywhere_in_a_feed_are_not_lost() {
     for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Audit, Vendor::Port] {
         let mut case = of(vendor, 1_500, 120_000, &[Oddity::Order(Order::Misplaced(100))]);

@@ -63,7 +63,7 @@ impl Descent {
         }
         match &self.floor {
             Floor::Awaited => Step::Pause,
-            Floor::Open { is_last: false } if self.fetched.records.is_empty() => Step::Complete,
+            Floor::Open { is_last: false } if self.fetched.records.is_empty() => self.end_of_all(learned),
             Floor::Open { .. } => self.look_below(&answer, learned),
             Floor::Known { is_archived, .. } => {
                 let is_archived = *is_archived;
@@ -91,8 +91,8 @@ impl Descent {
                 self.warn_of_a_moment(answer, learned);
                 self.look_strictly_below(floor_to_millisecond(oldest), false, learned)
             }
-            (Some(_), None) if self.end_looks >= STRICT_LOOKS => Step::Complete,
-            (None, None) if self.end_looks >= END_LOOKS => Step::Complete,
+            (Some(_), None) if self.end_looks >= STRICT_LOOKS => self.end_of_all(learned),
+            (None, None) if self.end_looks >= END_LOOKS => self.end_of_all(learned),
             (_, None) => Step::Ask,
             // The answer still holds the end: the request has to begin further below.
             (Some(end), Some(_)) => {
@@ -104,6 +104,16 @@ impl Descent {
                 self.end_looks = 0;
                 self.ask_if_there_is_room(learned)
             }
+        }
+    }
+
+    /// Handles answers without records where nothing is known below.
+    fn end_of_all(&self, learned: &Learned) -> Step {
+        if self.may_end_above(learned) {
+            tracing::info!("answers seem to end a while below their bound: asking for shorter spans");
+            Step::TooWide
+        } else {
+            Step::Complete
         }
     }
 

@@ -84,6 +84,14 @@ pub(super) enum Step {
     Fail(FetchError),
 }
 
+/// An answer that seemed to have all of its window.
+#[derive(Clone, Copy, Debug)]
+struct Uncut {
+    window: Window,
+    oldest: DateTime<Utc>,
+    count: usize,
+}
+
 #[derive(Debug)]
 pub(in crate::fetch) struct Descent {
     slice: Slice,
@@ -122,8 +130,8 @@ pub(in crate::fetch) struct Descent {
     end_looks: u32,
     /// How often the end was asked for in another way, so that an answer that is cut is cut elsewhere.
     varied: i32,
-    /// The last answer that seemed to have all of its window: from when that began, its oldest record, and how many it had.
-    uncut: Option<(DateTime<Utc>, DateTime<Utc>, usize)>,
+    /// The last answer that seemed to have all of its window.
+    uncut: Option<Uncut>,
     /// The looks at the moment that answers end with.
     moment_looks: MomentLooks,
     strays: u32,
@@ -357,12 +365,32 @@ impl Descent {
     /// Notes that the last answer was cut although nothing said so, if this one has older records of its window.
     fn note_cut(&mut self, answer: &Answer, learned: &mut Learned) {
         let Some(oldest) = answer.oldest() else { return };
-        if let Some((from, uncut_to, count)) = self.uncut
-            && (from + LEAST_MARGIN..uncut_to - learned.depth()).contains(&oldest)
+        if let Some(uncut) = self.uncut
+            && (uncut.window.from + LEAST_MARGIN..uncut.oldest - learned.depth()).contains(&oldest)
         {
-            learned.note_cut(count);
+            learned.note_cut(uncut.count);
+            let missing = answer
+                .anchors()
+                .iter()
+                .map(|anchor| anchor.time)
+                .filter(|time| *time < uncut.oldest);
+            let missing = missing.max().unwrap_or(oldest);
+            let to = uncut.window.to;
+            learned.note_short_reach(uncut.count, to - uncut.oldest, to - missing);
         }
-        self.uncut = (!answer.may_go_on()).then(|| (self.lower(learned), oldest, answer.count));
+        let window = self.request(learned).window;
+        learned.note_reached(window.to - oldest);
+        self.uncut = (!answer.may_go_on()).then_some(Uncut {
+            window,
+            oldest,
+            count: answer.count,
+        });
+    }
+
+    /// Returns whether nothing in an answer to the current request does not mean that nothing is there.
+    pub(super) fn may_end_above(&self, learned: &Learned) -> bool {
+        let asked = self.upper - self.lower(learned);
+        self.can_narrow() && learned.shortest_reach().is_some_and(|reach| reach < asked)
     }
 
     /// Notes an answer of one moment that has fewer of it than are known, too; and whether looks agree on what there is of it.
