@@ -13,9 +13,10 @@ use super::answer::Answer;
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
+use super::kept::Kept;
 use super::learned::{Learned, Order};
 use super::plan::WalkPlan;
-use super::reading::{FetchedSlice, Reading, fetch};
+use super::reading::{FetchedSlice, Reading, fetch, paused};
 use super::slice::{Ascent, AscentEnd, Descent, Floor, Gathering, SliceEnd};
 use super::survey::{Difference, Survey};
 use super::{FetchError, Fetcher, PageError};
@@ -53,6 +54,7 @@ pub(super) struct BoundedWalk<'a> {
     plan: WalkPlan,
     slices: SlicePlan,
     in_flight: FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
+    kept: Kept,
     /// Whether a slice of the current length was completed: until then only one is in flight, so that wrong settings,
     /// or a wrong length, cost one request and not many.
     is_proven: bool,
@@ -88,6 +90,7 @@ impl<'a> BoundedWalk<'a> {
             plan,
             slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
             in_flight: FuturesOrdered::new(),
+            kept: Kept::default(),
             is_proven: false,
             most_ahead: 1,
             is_first: true,
@@ -132,7 +135,7 @@ impl<'a> BoundedWalk<'a> {
             }
             self.fill();
             let range = match self.in_flight.next().await {
-                Some(fetched) => self.take(fetched)?,
+                Some(fetched) => self.take(fetched).await?,
                 None if self.has_to_overlap_more() => None,
                 None if self.look_at_the_newest_again().await? => None,
                 None => return Ok(None),
@@ -144,7 +147,7 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Takes a slice, as far as it was read; returns what it completes.
-    fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
+    async fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
         let FetchedSlice { reading, end, took } = fetched;
         let slice = reading.slice();
         match end? {
@@ -161,18 +164,18 @@ impl<'a> BoundedWalk<'a> {
             SliceEnd::Complete => self.complete(reading, took),
             SliceEnd::Paused => self.join(reading, took),
             end => {
-                self.divide(&reading, end, took);
+                self.divide(reading, end, took).await;
                 Ok(None)
             }
         }
     }
 
     /// Has a slice read in another way, or in shorter ones.
-    fn divide(&mut self, reading: &Reading, end: SliceEnd, took: Option<Duration>) {
+    async fn divide(&mut self, reading: Reading, end: SliceEnd, took: Option<Duration>) {
         match end {
             SliceEnd::Complete | SliceEnd::Paused => return,
-            SliceEnd::Overflow { records, oldest } => self.overflow(reading, oldest, Load { records, took }),
-            SliceEnd::TooWide => self.narrow(reading),
+            SliceEnd::Overflow { records, oldest } => self.overflow(reading, oldest, Load { records, took }).await,
+            SliceEnd::TooWide => self.narrow(&reading),
             SliceEnd::Ascending => self.change_order(Order::OldestFirst),
             SliceEnd::Scattered => self.change_order(Order::Unknown),
         }
@@ -182,14 +185,40 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Handles a slice that holds too much. What an answer for the whole window gave the answers for its parts have to hold too.
-    fn overflow(&mut self, reading: &Reading, oldest: DateTime<Utc>, load: Load) {
+    async fn overflow(&mut self, mut reading: Reading, oldest: DateTime<Utc>, load: Load) {
         let slice = reading.slice();
-        if !std::mem::take(&mut self.is_first) || !slice.is_long() {
+        if std::mem::take(&mut self.is_first) && slice.is_long() {
+            self.slices.surveyed(slice, oldest, load);
+            self.survey = Some(Survey::new(&reading.fetched().records, self.settled_to()));
+            return;
+        }
+        if !self.ends_above(&mut reading) {
             self.slices.overflowed(slice, oldest, load);
             return;
         }
-        self.slices.surveyed(slice, oldest, load);
-        self.survey = Some(Survey::new(&reading.fetched().records, self.settled_to()));
+        self.slices.read_above(slice, reading.slice().from, load);
+        self.kept.add(reading);
+        while let Some(FetchedSlice { mut reading, end, .. }) = self.in_flight.next().await {
+            let is_kept = match end {
+                Ok(SliceEnd::Paused) => !reading.is_empty() && self.is_kept(reading.slice()),
+                Ok(SliceEnd::Overflow { .. }) => self.ends_above(&mut reading),
+                _ => false,
+            };
+            if is_kept {
+                self.kept.add(reading);
+            }
+        }
+    }
+
+    /// Has what was read of a slice that held too much stand for a slice of its own, if it is to be kept.
+    fn ends_above(&self, reading: &mut Reading) -> bool {
+        self.is_kept(reading.slice()) && reading.end_above(&self.fetcher.learned())
+    }
+
+    /// Returns whether what was read of a slice is kept until the walk comes to it: not at the newest end, of which the service
+    /// may have more by then.
+    fn is_kept(&self, slice: Slice) -> bool {
+        self.is_ordered() && slice.to < self.settled_to().min(self.plan.window.to)
     }
 
     /// Reads the whole window again in another order: what was filed already is then recognized.
@@ -197,6 +226,7 @@ impl<'a> BoundedWalk<'a> {
         self.proven_to = self.plan.window.from;
         self.fetcher.learn(|learned| learned.order = order);
         self.frontier = Frontier::default();
+        self.kept.clear();
         self.begin_again();
     }
 
@@ -230,7 +260,15 @@ impl<'a> BoundedWalk<'a> {
             1
         };
         while self.in_flight.len() < most_in_flight {
-            let Some(slice) = self.slices.next_slice() else { break };
+            let position = self.slices.position();
+            if let Some(kept) = position.and_then(|position| self.kept.take_at(position)) {
+                self.slices.skip_to(kept.slice().to);
+                self.in_flight.push_back(paused(kept));
+                continue;
+            }
+            let Some(slice) = self.slices.next_slice(self.kept.nearest()) else {
+                break;
+            };
             let reading = self.begin(slice);
             self.in_flight.push_back(fetch(self.fetcher, self.plan, reading));
         }

@@ -50,6 +50,7 @@ mod form;
 mod frontier;
 mod given;
 pub(crate) mod host;
+mod kept;
 mod lapse;
 mod learned;
 mod numbered;

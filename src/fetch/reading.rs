@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use futures::future::BoxFuture;
 
 use super::fetched_records::FetchedRecords;
+use super::learned::Learned;
 use super::plan::WalkPlan;
 use super::slice::{Descent, Gathering, SliceEnd, descend};
 use super::stopwatch::Stopwatch;
@@ -39,6 +40,15 @@ pub(super) fn fetch(fetcher: &Fetcher, plan: WalkPlan, mut reading: Reading) -> 
     })
 }
 
+/// Returns a reading that went as far as it can without knowing what is below, as one that has just done so.
+pub(super) fn paused<'a>(reading: Reading) -> BoxFuture<'a, FetchedSlice> {
+    Box::pin(std::future::ready(FetchedSlice {
+        reading,
+        end: Ok(SliceEnd::Paused),
+        took: None,
+    }))
+}
+
 impl Reading {
     /// Returns from when on it has to be asked for, and whether that is far below the slice.
     pub(super) fn reach(&self) -> (DateTime<Utc>, bool) {
@@ -52,6 +62,15 @@ impl Reading {
         match self {
             Reading::Descent(descent) => descent.slice(),
             Reading::Gathering(gathering) => gathering.slice(),
+        }
+    }
+
+    /// Has what was read of a slice that held too much stand for a slice of its own, the newer part of that, if it can.
+    pub(super) fn end_above(&mut self, learned: &Learned) -> bool {
+        match self {
+            Reading::Descent(descent) => descent.end_above(learned),
+            // In no order, it is no part of the slice.
+            Reading::Gathering(_) => false,
         }
     }
 

@@ -103,9 +103,15 @@ mod tests {
             .sharing(Share::alone(concurrency), concurrency)
     }
 
-    /// Returns the numbers of the records of each range, by time, and the time up to which the window is complete with
-    /// it.
-    async fn ranges(options: Options, stream: &str, plan: WalkPlan) -> Vec<(Vec<(DateTime<Utc>, u32)>, DateTime<Utc>)> {
+    /// The numbers of the records of each range, by time, and the time up to which the window is complete with it.
+    type Ranges = Vec<(Vec<(DateTime<Utc>, u32)>, DateTime<Utc>)>;
+
+    async fn ranges(options: Options, stream: &str, plan: WalkPlan) -> Ranges {
+        ranges_and_requests(options, stream, plan).await.0
+    }
+
+    /// Returns what a walk hands out, and how many requests it took.
+    async fn ranges_and_requests(options: Options, stream: &str, plan: WalkPlan) -> (Ranges, u64) {
         let sandbox = Sandbox::start(options).await.unwrap();
         let fetcher = fetcher(&sandbox, stream, plan.concurrency);
         let mut walk = Walk::new(&fetcher, plan);
@@ -123,7 +129,42 @@ mod tests {
             };
             ranges.push((range.records.iter().map(number).collect(), range.done_to));
         }
-        ranges
+        (ranges, fetcher.request_counts().requests)
+    }
+
+    /// A walk over the last so many days.
+    fn plan_of_days(days: i64, concurrency: usize) -> WalkPlan {
+        WalkPlan {
+            window: Window::new(now() - TimeDelta::days(days), now()),
+            files_beyond: false,
+            now: now(),
+            grace: TimeDelta::zero(),
+            max_pages: 20,
+            concurrency,
+            time_to_disk: TIME_TO_DISK,
+        }
+    }
+
+    #[tokio::test]
+    async fn what_was_read_of_a_slice_that_held_too_much_is_not_read_again() {
+        let minutes = |minutes: i64| now() - TimeDelta::minutes(minutes);
+        // Even after half a year without anything, and in bursts with quiet between them.
+        let even: Vec<_> = (0..12_000).map(|n| minutes(60 + n * 3)).collect();
+        let burst =
+            |n: i64| (0..1_500).map(move |place| minutes(1_000 + n * 9_000) - TimeDelta::milliseconds(place * 400));
+        for (times, most) in [(even, 150), ((0..8).flat_map(burst).collect(), 180)] {
+            for concurrency in [1, 4] {
+                let numbered = times.iter().enumerate();
+                let events = numbered.map(|(n, time)| Event::minimal(Api::Mail, *time, n.to_string()));
+                let options = Options::empty(Arc::new(now)).give(Api::Mail, events.collect());
+                let (ranges, requests) =
+                    ranges_and_requests(options, "yandex-mail", plan_of_days(180, concurrency)).await;
+                let given: usize = ranges.iter().map(|(records, _)| records.len()).sum();
+                assert_eq!(given, 12_000);
+                // A page of a hundred, of which three are for the join.
+                assert!(requests <= most, "{concurrency}: {requests}");
+            }
+        }
     }
 
     #[tokio::test]

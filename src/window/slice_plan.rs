@@ -175,12 +175,25 @@ impl SlicePlan {
         Self { width, ..self }
     }
 
-    /// Returns the slice to ask for next; `None` at the end of the window.
-    pub(crate) fn next_slice(&mut self) -> Option<Slice> {
+    /// Returns the slice to ask for next, which ends before what is read already, at `before`; `None` at the end of the window.
+    pub(crate) fn next_slice(&mut self, before: Option<DateTime<Utc>>) -> Option<Slice> {
         let rest = self.rest?;
-        let (slice, rest) = rest.split(self.width_at(rest.from));
-        self.rest = rest;
+        let width = self.width_at(rest.from);
+        let (mut slice, _) = rest.split(width);
+        slice.to = before.map_or(slice.to, |before| slice.to.min(before));
+        self.skip_to(slice.to);
         Some(slice)
+    }
+
+    /// Returns from when on slices are still to be asked for.
+    pub(crate) fn position(&self) -> Option<DateTime<Utc>> {
+        self.rest.map(|rest| rest.from)
+    }
+
+    /// Goes on behind what is read up to this time.
+    pub(crate) fn skip_to(&mut self, from: DateTime<Utc>) {
+        let to = self.end;
+        self.rest = (from < to).then_some(Slice { from, to });
     }
 
     /// Returns the length of a slice that begins here; it does not reach from a quiet part into a dense one.
@@ -215,6 +228,14 @@ impl SlicePlan {
         let from = floor_to_millisecond(oldest) - LEAST_WIDTH;
         self.dense.push(Dense { from, width });
         self.again_from(slice, width);
+    }
+
+    /// Handles a slice that held too much, of which what is newer than `from`, this load, need not be read again: only the rest is
+    /// returned again, and everything after it. Since nothing is lost by reading too much, longer slices are tried at once.
+    pub(crate) fn read_above(&mut self, slice: Slice, from: DateTime<Utc>, load: Load) {
+        let width = self.width_for(slice.to - from, load).max(LEAST_WIDTH);
+        self.dense.push(Dense { from, width });
+        self.again_from(slice, width.max((from - slice.from) / DIVISION));
     }
 
     /// Handles the first slice, all of the window, of which only the newest records were read: this load, down to

@@ -41,28 +41,28 @@ fn a_window_is_rounded_outwards_to_milliseconds() {
 #[test]
 fn an_empty_window_is_still_asked_for_once() {
     let mut plan = plan(Window::new(at(0), at(0)));
-    assert_eq!(plan.next_slice(), Some(Slice { from: at(0), to: at(0) }));
-    assert_eq!(plan.next_slice(), None);
+    assert_eq!(plan.next_slice(None), Some(Slice { from: at(0), to: at(0) }));
+    assert_eq!(plan.next_slice(None), None);
 }
 
 #[test]
 fn slices_grow_while_they_are_empty_and_shrink_when_they_overflow() {
     let mut plan = plan(Window::new(at(0), at(86_400_000 * 365)));
-    let first = plan.next_slice().unwrap();
+    let first = plan.next_slice(None).unwrap();
     plan.completed(first, load(0));
-    let second = plan.next_slice().unwrap();
+    let second = plan.next_slice(None).unwrap();
     assert_eq!(second.width(), first.width() * GROWTH);
     plan.overflowed(second, second.to - TimeDelta::minutes(1), load(10_000));
-    let again = plan.next_slice().unwrap();
+    let again = plan.next_slice(None).unwrap();
     assert_eq!(
         (again.from, again.width()),
         (second.from, TimeDelta::milliseconds(11_670))
     );
     for _ in 0..10 {
-        let quiet = plan.next_slice().unwrap();
+        let quiet = plan.next_slice(None).unwrap();
         plan.completed(quiet, load(0));
         if quiet.to == second.to - TimeDelta::seconds(61) {
-            assert_eq!(plan.next_slice().unwrap().width(), TimeDelta::milliseconds(11_670));
+            assert_eq!(plan.next_slice(None).unwrap().width(), TimeDelta::milliseconds(11_670));
             return;
         }
     }
@@ -74,7 +74,7 @@ fn overflows_of_a_day(held: impl Fn(Slice) -> (usize, DateTime<Utc>)) -> usize {
     let mut plan = plan(Window::new(at(0), at(86_400_000)));
     let mut overflows = 0;
     let mut round = at_most(100_000);
-    while let Some(slice) = plan.next_slice() {
+    while let Some(slice) = plan.next_slice(None) {
         round();
         let (records, oldest_read) = held(slice);
         if records > 10_000 && slice.is_divisible() {
@@ -94,7 +94,7 @@ fn slow_answers_make_slices_shorter_but_never_shorter_than_a_page() {
         let mut plan = plan(Window::new(at(0), at(86_400_000)));
         let mut last = 0;
         for _ in 0..20 {
-            let slice = plan.next_slice().unwrap();
+            let slice = plan.next_slice(None).unwrap();
             last = slice.width().num_seconds() as usize * 10;
             let took = Some(Duration::from_secs_f64(seconds_a_page * last as f64 / 200.0));
             plan.completed(slice, Load { records: last, took });
@@ -106,10 +106,10 @@ fn slow_answers_make_slices_shorter_but_never_shorter_than_a_page() {
 #[test]
 fn an_answer_that_takes_its_time_to_say_nothing_does_not_shorten_slices() {
     let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
-    let first = plan.next_slice().unwrap();
+    let first = plan.next_slice(None).unwrap();
     let took = Some(Duration::from_secs(50));
     plan.completed(first, Load { records: 0, took });
-    assert_eq!(plan.next_slice().unwrap().width(), first.width() * GROWTH);
+    assert_eq!(plan.next_slice(None).unwrap().width(), first.width() * GROWTH);
 }
 
 #[test]
@@ -117,7 +117,7 @@ fn what_was_too_wide_once_is_hardly_tried_again() {
     let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
     let (mut refused, mut given) = (0, 0);
     let mut round = at_most(100_000);
-    while let Some(slice) = plan.next_slice() {
+    while let Some(slice) = plan.next_slice(None) {
         round();
         if slice.width() > TimeDelta::minutes(40) {
             refused += 1;
@@ -191,7 +191,7 @@ proptest! {
         let mut answers = answers.into_iter().cycle();
         let mut covered = window.from;
         for _ in 0..200_000 {
-            let Some(slice) = plan.next_slice() else { break };
+            let Some(slice) = plan.next_slice(None) else { break };
             prop_assert_eq!(slice.from, covered);
             let (records, kind) = answers.next().unwrap();
             match kind {

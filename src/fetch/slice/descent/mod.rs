@@ -27,6 +27,12 @@ pub(super) use end::{ARCHIVED_LOOKS, END_LOOKS};
 /// A slice with more records than this is divided, to bound memory.
 const MOST_RECORDS: usize = 10_000;
 
+/// A slice with more pages than this is divided too: it was to have a third of them.
+const MOST_PAGES: usize = 30;
+
+/// How many records of a part that was read are asked for again with what is below it.
+const SHARED: usize = 3;
+
 /// A slice with more bytes of lines than this is divided too.
 const MOST_BYTES: usize = 8 * 1024 * 1024;
 
@@ -139,6 +145,8 @@ pub(in crate::fetch) struct Descent {
     short_looks: u32,
     /// Whether the current request looks at a border again, because of the disorder there.
     is_recheck: bool,
+    /// Whether it held too much, and what was read of it has no gaps.
+    is_whole_above: bool,
     /// The request that showed the end of the feed, while it is looked whether something is below after all.
     end: Option<End>,
     /// An answer from below such an end: that has to be joined first.
@@ -192,6 +200,7 @@ impl Descent {
             strays: 0,
             short_looks: 0,
             is_recheck: false,
+            is_whole_above: false,
             end: None,
             below_end: None,
             before: None,
@@ -319,6 +328,9 @@ impl Descent {
         self.note_moment(&answer, learned);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
         if let Some(step) = self.limits(&answer, added.new, learned) {
+            if step == Step::Overflow {
+                self.go_below_too_much(answer, added.newest, learned);
+            }
             return step;
         }
         if added.new > 0 {
@@ -445,7 +457,8 @@ impl Descent {
     /// only have it brought again.
     fn limits(&self, answer: &Answer, new: usize, learned: &Learned) -> Option<Step> {
         let held = self.fetched.records.len();
-        let is_over = held > MOST_RECORDS || held > 1 && self.fetched.bytes > MOST_BYTES;
+        let most_records = MOST_RECORDS.min(MOST_PAGES * self.usual_size as usize);
+        let is_over = held > most_records || held > 1 && self.fetched.bytes > MOST_BYTES;
         let is_all_at_once = new == 0 || new >= held && !answer.may_go_on();
         let is_read_on = !is_all_at_once && !self.reaches_floor(answer, learned);
         let has_surveyed = self.is_survey && answer.may_go_on();
@@ -578,6 +591,36 @@ impl Descent {
         } else {
             Step::Stuck(Box::new(answer))
         }
+    }
+
+    /// Gets ready to go on below an answer with which the slice holds too much, where nothing is left open above that.
+    fn go_below_too_much(&mut self, answer: Answer, newest: Option<DateTime<Utc>>, learned: &mut Learned) {
+        let is_all_above = self.end.is_none() && self.below_end.is_none() && !self.is_recheck && self.short_looks == 0;
+        let is_in_order = learned.depth().is_zero() && answer.disorder.is_zero() && newest <= answer.newest();
+        let is_below = self
+            .border
+            .is_none_or(|border| newest.is_none_or(|newest| newest <= border));
+        self.is_whole_above = is_all_above && is_in_order && is_below && self.go_below(answer, learned) == Step::Ask;
+    }
+
+    /// Makes what was read of a slice that held too much a slice of its own, the newer part of it, to which what is below can
+    /// be joined; returns whether it can be.
+    pub(in crate::fetch) fn end_above(&mut self, learned: &Learned) -> bool {
+        if !std::mem::take(&mut self.is_whole_above) || !learned.depth().is_zero() {
+            return false;
+        }
+        let mut times: Vec<_> = self.fetched.records.iter().map(|record| record.time).collect();
+        let place = SHARED.min(times.len() - 1);
+        let (_, shared, _) = times.select_nth_unstable(place);
+        let above_oldest = (self.oldest + learned.margin()).max(*shared);
+        let from = ceil_to_millisecond(above_oldest).max(self.upper);
+        let is_part = from < self.slice.to;
+        if is_part {
+            self.slice.from = from;
+            self.open_from = from;
+            self.floor = Floor::Awaited;
+        }
+        is_part
     }
 
     fn go_to(&mut self, base: DateTime<Utc>, above: Reach, answer: &Answer) {
