@@ -610,8 +610,11 @@ impl Descent {
             return false;
         }
         let mut times: Vec<_> = self.fetched.records.iter().map(|record| record.time).collect();
-        let place = SHARED.min(times.len() - 1);
-        let (_, shared, _) = times.select_nth_unstable(place);
+        let Some(last) = times.len().checked_sub(1) else {
+            // All of it is newer than the run.
+            return false;
+        };
+        let (_, shared, _) = times.select_nth_unstable(SHARED.min(last));
         let above_oldest = (self.oldest + learned.margin()).max(*shared);
         let from = ceil_to_millisecond(above_oldest).max(self.upper);
         let is_part = from < self.slice.to;
