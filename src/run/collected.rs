@@ -19,6 +19,8 @@ use crate::window::{Window, bound};
 pub(crate) struct Collected {
     /// The spans that it asks for, once they are known, and how far it came.
     pub(crate) asked: Vec<Asked>,
+    /// The index of the span whose walk has begun and not ended.
+    pub(crate) walk: Option<usize>,
     /// How many requests were sent.
     pub(crate) request_counts: RequestCounts,
     /// By how much the service's clock was ahead of ours, or behind it if negative; `None` if its answers did not show it.
@@ -141,19 +143,19 @@ fn promise(error: Option<&FileError>) -> &'static str {
 
 impl Collected {
     /// Returns the span from the oldest to the newest time that was asked for, but for gaps.
-    pub(super) fn window(&self) -> Option<Window> {
+    pub(crate) fn window(&self) -> Option<Window> {
         asked::window(&self.asked)
     }
 
     /// Returns what was seen of the service, if it was seen to the end of what is new.
-    pub(super) fn seen(&self) -> Option<Assumptions> {
+    pub(crate) fn seen(&self) -> Option<Assumptions> {
         let is_new = |asked: &&Asked| asked.purpose == Purpose::New;
         let newest = self.asked.iter().find(is_new)?;
         self.assumptions.filter(|_| newest.is_complete())
     }
 
     /// Returns an empty result with this failure.
-    pub(super) fn failed(failure: CollectError) -> Self {
+    pub(crate) fn failed(failure: CollectError) -> Self {
         Self {
             failure: Some(failure),
             ..Self::default()
@@ -161,7 +163,7 @@ impl Collected {
     }
 
     /// Returns an empty result with an internal error.
-    pub(super) fn internal(what: &str) -> Self {
+    pub(crate) fn internal(what: &str) -> Self {
         Self::failed(CollectError::Internal(what.to_owned()))
     }
 }

@@ -11,9 +11,11 @@ pub(crate) mod lateness;
 mod run_journal;
 mod slots;
 mod spans;
-mod stream;
+pub(crate) mod steps;
+pub(crate) mod stream;
 pub(crate) mod summary;
 mod upkeep;
+mod walks;
 mod writer;
 
 use std::sync::Arc;

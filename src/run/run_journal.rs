@@ -255,22 +255,10 @@ impl RunJournal {
             .map(|organization| organization.name().to_owned());
         entry.seconds = self.started.elapsed().as_millis() as f64 / 1_000.0;
         entry.overlap_seconds = self.settings.limits.overlap.num_seconds();
-        entry.asked = collected.asked.clone();
+        collected.note_in(&mut entry);
         entry.end = end;
-        entry.error = collected.failure.as_ref().map(ToString::to_string);
-        entry.requests = collected.request_counts.requests;
-        entry.retries = collected.request_counts.retries;
-        entry.pages = collected.request_counts.pages;
-        entry.received = collected.received;
-        entry.duplicates = collected.duplicates;
-        entry.appended = collected.appended;
-        entry.rejected = collected.rejected;
-        entry.revised = collected.revised;
-        entry.repaired = collected.repaired;
-        entry.expired = collected.expired;
         entry.last_before = self.last_before;
         entry.last_record = collected.last_record.or(self.last_before);
-        entry.service_date = collected.service_date;
         entry.sum.is_sealed |= self.settings.is_sealed;
         if let Some(seen) = collected.seen() {
             entry.sum.learn(seen, self.at);

@@ -12,7 +12,8 @@ use tracing::Instrument;
 use super::clocks::{Clocks, apart_warning, set_back_warning};
 use super::collected::CollectError;
 use super::spans::Question;
-use super::writer::{Access, Ending, Finished, Recovered, Step, StepSender, WriterHandle, WriterJob, WriterStopped};
+use super::steps::{Ending, Recovered, Step, StepSender, WriterStopped};
+use super::writer::{Access, Finished, WriterHandle, WriterJob};
 use crate::config::StreamSettings;
 use crate::coverage::{Asked, Purpose};
 use crate::fetch::as_given::AsGiven;
@@ -31,23 +32,23 @@ use crate::window::{Range, TICK, Window, bound};
 
 /// What the streams of a run have in common.
 #[derive(Clone, Debug)]
-pub(super) struct RunContext {
+pub(crate) struct RunContext {
     /// When the run began: the end of every window, unless the service's clock is ahead.
-    pub(super) now: DateTime<Utc>,
+    pub(crate) now: DateTime<Utc>,
     /// The same moment, to compare clocks by.
-    pub(super) began: Instant,
+    pub(crate) began: Instant,
     /// Which span to ask for.
-    pub(super) range: Range,
+    pub(crate) range: Range,
     /// Whether to reconcile: to ask at least from the range's start on, or as far back as configured.
-    pub(super) reconcile: bool,
+    pub(crate) reconcile: bool,
     /// Whether what earlier runs have noted counts no more.
-    pub(super) starts_over: bool,
+    pub(crate) starts_over: bool,
     /// The client that all streams share.
-    pub(super) http: Http,
+    pub(crate) http: Http,
     /// The hosts of their services.
-    pub(super) hosts: Arc<Hosts>,
+    pub(crate) hosts: Arc<Hosts>,
     /// Ends the run early, between two writes.
-    pub(super) shutdown: Shutdown,
+    pub(crate) shutdown: Shutdown,
 }
 
 /// Collects one stream.
@@ -76,7 +77,12 @@ pub(super) async fn collect(
 
 /// Fetches everything, as long as the writer accepts it. When answers show that the clocks are apart, which the first one
 /// does or none, they are not used, and everything is asked for again by both clocks.
-async fn fetch(settings: &StreamSettings, context: &RunContext, steps: StepSender, recovered: &Recovered) -> Ending {
+pub(crate) async fn fetch(
+    settings: &StreamSettings,
+    context: &RunContext,
+    steps: StepSender,
+    recovered: &Recovered,
+) -> Ending {
     let fetching = Fetching {
         settings,
         context,

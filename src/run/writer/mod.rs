@@ -8,7 +8,7 @@ mod unfiled;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use chrono::{DateTime, NaiveDate, Utc};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tracing::Span;
@@ -16,26 +16,22 @@ use tracing::Span;
 use super::collected::{CollectError, Collected};
 use super::lateness::LatenessBaseline;
 use super::run_journal::RunJournal;
+use super::steps::{Ending, Recovered, Step, StepSender, WriterStopped};
 use crate::archive::{Appended, Archive, Batch, Dedup, Hours, Incomplete, Lock, Recovery, Takeover, WriteError};
 use crate::config::StreamSettings;
 use crate::coverage::{
-    Asked, CompletedRuns, Counted, Expiry, Loss, Pending, Purpose, Silence, Standing, Sum, asked, gone_sentence,
+    Asked, CompletedRuns, Counted, Expiry, Loss, Pending, Purpose, Silence, Standing, gone_sentence,
 };
+use crate::fetch::FetchError;
 use crate::fetch::walk::CompletedRange;
-use crate::fetch::{Assumptions, FetchError, LeftOver, RequestCounts};
 use crate::forward::AppendNotifier;
-use crate::http::request_stats::RequestStats;
 use crate::output::progress::StreamProgress;
-use crate::record::{Anchor, Rejected};
+use crate::record::Rejected;
 use crate::source::Paging;
-use crate::window::bound;
 
 /// What is to be known when what earlier runs covered counts no more.
 const OTHER_ORDER: &str = "the service answers in another order than earlier runs have seen, so what they covered does not \
                            count: the next run asks again for everything that the service still has";
-
-/// How many steps may wait for the current one: completed ranges are held in memory.
-const WAITING_STEPS: usize = 1;
 
 /// Whether a stream's files are written to.
 #[derive(Clone, Debug)]
@@ -69,78 +65,6 @@ pub(super) struct WriterJob {
     pub(super) appended: AppendNotifier,
 }
 
-/// What the files said before the run.
-#[derive(Debug)]
-pub(super) struct Recovered {
-    /// The time of the archive's last record.
-    pub(super) last: Option<DateTime<Utc>>,
-    /// Whether there is no day file, since another program was to delete it.
-    pub(super) is_last_deleted: bool,
-    /// Of which days nothing is kept.
-    expiry: Expiry,
-    /// Records from before the overlap; see [`Recovery::below`].
-    pub(super) below: Vec<Anchor>,
-    /// What the runs before have come to.
-    pub(super) sum: Sum,
-    /// Why less is known of them than there might be.
-    pub(super) doubt: Option<String>,
-    /// Which days have lost records, and of which that is not known.
-    pub(super) lost: Option<String>,
-    pub(super) unknown: Option<String>,
-    /// What else is to be told, and is not mended.
-    pub(super) warnings: Vec<String>,
-    /// What they have seen of the service.
-    pub(super) assumptions: Assumptions,
-    /// The date of the last answer before, which a clock has left behind by now.
-    pub(super) stale_date: Option<DateTime<Utc>>,
-}
-
-/// A step of the writer, in this order: what is asked for, then each of its spans from begin to end.
-#[derive(Debug)]
-pub(super) enum Step {
-    /// What the run asks for is known. It is told when that is on disk.
-    Plan {
-        asked: Vec<Asked>,
-        noted: oneshot::Sender<()>,
-    },
-    /// The walk over the span with this index begins.
-    Begin(usize),
-    /// A completed range of the walk.
-    File(CompletedRange),
-    /// What follows is what the service gives, although its answers contradict each other. It is told when that is on
-    /// disk.
-    AsGiven {
-        contradiction: String,
-        /// Whether that puts all of the walk in doubt, and not only what follows.
-        is_of_all: bool,
-        noted: oneshot::Sender<()>,
-    },
-    /// Answers of the walk have lacked records that others hold.
-    Lapse,
-    /// The walk is over: its span was fetched to its end, or cannot be.
-    End(Result<(), FetchError>),
-}
-
-/// How the fetching ended.
-#[derive(Debug, Default)]
-pub(super) struct Ending {
-    /// Why not everything was fetched.
-    pub(super) failure: Option<CollectError>,
-    pub(super) request_counts: RequestCounts,
-    pub(super) request_stats: RequestStats,
-    /// By how much the service's clock was ahead of ours, if it is known.
-    pub(super) clock_offset: Option<TimeDelta>,
-    /// The service's own time at the end, if it is known.
-    pub(super) service_time: Option<DateTime<Utc>>,
-    /// The date of the last answer.
-    pub(super) service_date: Option<DateTime<Utc>>,
-    /// What is known of the service by now.
-    pub(super) assumptions: Option<Assumptions>,
-    pub(super) warnings: Vec<String>,
-    /// What the service gave and no completed range has.
-    pub(super) left_over: LeftOver,
-}
-
 /// A writer, for the code that fetches.
 pub(super) struct WriterHandle {
     steps: StepSender,
@@ -155,35 +79,14 @@ pub(super) struct Finished {
     pub(super) progress: Option<StreamProgress>,
 }
 
-/// The writer takes no further steps; its result says why.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct WriterStopped;
-
-/// Sends steps to the writer.
-#[derive(Clone, Debug)]
-pub(super) struct StepSender(mpsc::Sender<Step>);
-
-impl StepSender {
-    /// Waits for room for a step, so that nothing is fetched that would wait for long.
-    pub(super) async fn room(&self) -> Result<mpsc::Permit<'_, Step>, WriterStopped> {
-        self.0.reserve().await.map_err(|_| WriterStopped)
-    }
-
-    /// Sends a step as soon as there is room.
-    pub(super) async fn send(&self, step: Step) -> Result<(), WriterStopped> {
-        self.0.send(step).await.map_err(|_| WriterStopped)
-    }
-}
-
 impl WriterHandle {
     /// Starts a writer, and waits until it has read how far the archive goes.
     pub(super) async fn start(job: WriterJob) -> (Self, Result<Recovered, WriterStopped>) {
-        let (steps, receiver) = mpsc::channel(WAITING_STEPS);
+        let (steps, receiver) = StepSender::channel();
         let (ending, end) = oneshot::channel();
         let (recovered, answer) = oneshot::channel();
         let span = Span::current();
         let thread = spawn_blocking(move || span.in_scope(|| run(job, recovered, receiver, end)));
-        let steps = StepSender(steps);
         let handle = Self { steps, ending, thread };
         (handle, answer.await.map_err(|_| WriterStopped))
     }
@@ -279,16 +182,6 @@ pub(super) async fn not_locked(settings: Arc<StreamSettings>, now: DateTime<Utc>
     let read = spawn_blocking(move || span.in_scope(|| failed(&settings, now, failure)));
     read.await
         .unwrap_or_else(|_| Collected::internal("reading the archive panicked"))
-}
-
-impl Ending {
-    /// The fetching task is gone without sending an ending.
-    fn panicked() -> Self {
-        Self {
-            failure: Some(CollectError::Internal("fetching a stream panicked".into())),
-            ..Self::default()
-        }
-    }
 }
 
 /// Does something that may panic; a panic becomes an error, and what was done before stays.
@@ -402,8 +295,6 @@ struct Writer {
     expiry: Expiry,
     /// The complete runs before this one, read when the first late record comes.
     runs: Option<CompletedRuns>,
-    /// The index of the span whose walk has begun and not ended.
-    walk: Option<usize>,
     pending: Pending,
     progress: StreamProgress,
     appended: AppendNotifier,
@@ -432,7 +323,6 @@ impl Writer {
             deleted_to: None,
             expiry: Expiry::default(),
             runs: None,
-            walk: None,
             pending,
             progress: job.progress,
             appended: job.appended,
@@ -480,36 +370,25 @@ impl Writer {
                 is_of_all,
                 noted,
             } => {
-                self.file_as_given(contradiction, is_of_all);
+                self.collected.note_as_given(contradiction, is_of_all);
                 self.journal.begin(&self.collected)?;
                 let _ = noted.send(());
             }
-            Step::Lapse => self.note_lapse(),
+            Step::Lapse => self.collected.note_lapse(),
             Step::End(result) => self.end_walk(result),
         }
         Ok(())
     }
 
     fn begin(&mut self, index: usize) {
-        if let Some(asked) = self.collected.asked.get(index) {
+        if let Some(asked) = self.collected.begin_walk(index) {
             self.progress.begin(asked.span());
-            self.walk = Some(index);
         }
-    }
-
-    /// Notes of all spans that the run has asked for so far that their answers may lack something: they came from the same service.
-    fn note_lapse(&mut self) {
-        let begun = self.walk.map_or(0, |walk| walk + 1);
-        self.collected
-            .asked
-            .iter_mut()
-            .take(begun)
-            .for_each(|asked| asked.has_lapsed = true);
     }
 
     /// Returns the span whose walk has begun and not ended.
     fn asked(&mut self) -> Option<&mut Asked> {
-        self.collected.asked.get_mut(self.walk?)
+        self.collected.walking()
     }
 
     fn file(&mut self, range: CompletedRange) -> Result<(), CollectError> {
@@ -715,40 +594,10 @@ impl Writer {
         self.journal.completed_runs(oldest.unwrap_or(self.now))
     }
 
-    /// Notes that what follows of the walk is not proved to be everything.
-    fn file_as_given(&mut self, contradiction: String, is_of_all: bool) {
-        let Some(asked) = self.asked() else { return };
-        asked.covered_to = asked.covered_to.filter(|_| !is_of_all);
-        asked.as_given_from = Some(asked.covered_to.unwrap_or(asked.from));
-        asked.is_contradicted = true;
-        tracing::error!("filed as the service gives it, since that is so in run after run: {contradiction}");
-        asked.error = Some(contradiction);
-    }
-
     fn end_walk(&mut self, result: Result<(), FetchError>) {
-        let Some(asked) = self.asked() else { return };
-        match result {
-            Ok(()) => {
-                asked.is_done = true;
-                if asked.as_given_from.is_none() {
-                    asked.covered_to = Some(asked.to);
-                }
-            }
-            Err(cause) => {
-                asked.is_contradicted |= cause.contradiction().is_some();
-                // What is not counted can be anywhere.
-                asked.covered_to = asked.covered_to.filter(|_| !cause.is_of_what_was_given());
-                let (from, to) = (bound(asked.from), bound(asked.to));
-                tracing::error!(from, to, "a span is still missing: {cause}");
-                asked.error = Some(cause.to_string());
-                // It stays in the journal for the next run, so it does not hold up anything else; but the run is not
-                // complete.
-                let failure = CollectError::Older { from, to, cause };
-                self.collected.failure.get_or_insert(failure);
-            }
-        }
+        self.collected.note_end_of_walk(result);
         self.note_resume_points();
-        self.walk = None;
+        self.collected.end_walk();
     }
 
     /// Notes where the next run begins to read: only after the walk over what is new, while its days are in memory.
@@ -768,25 +617,6 @@ impl Writer {
         }
     }
 
-    /// Notes why a walk has not come to its end. It has covered what was filed of it, unless that is in doubt.
-    fn note_interruption(&mut self) {
-        let failure = self.collected.failure.as_ref();
-        let cause = failure.and_then(|failure| match failure {
-            CollectError::Fetch(cause) => Some(cause),
-            _ => None,
-        });
-        let is_contradiction = cause.is_some_and(|cause| cause.contradiction().is_some());
-        // A run that has filed something new goes on with the next one.
-        let is_to_be_continued = cause.is_some_and(FetchError::is_of_effort) && self.collected.appended > 0;
-        let is_of_all = cause.is_some_and(FetchError::is_of_what_was_given);
-        let error = failure.map(ToString::to_string);
-        if let Some(asked) = self.asked() {
-            asked.is_contradicted |= is_contradiction && !is_to_be_continued;
-            asked.covered_to = asked.covered_to.filter(|_| !is_of_all);
-            asked.error = error;
-        }
-    }
-
     /// Notes in which hours there were records, and compares how long there were none now with how long there ever were none.
     fn note_hours(&mut self) {
         let location = &self.settings.location;
@@ -799,31 +629,15 @@ impl Writer {
         self.collected.silence = last.and_then(|last| Silence::of(&known, last, self.now));
     }
 
-    /// Returns the result. An interrupted walk has covered what was filed of it.
-    fn end(mut self, ending: Ending) -> (Collected, Option<StreamProgress>, RunJournal) {
+    /// Returns the result.
+    fn end(mut self, mut ending: Ending) -> (Collected, Option<StreamProgress>, RunJournal) {
         self.note_resume_points();
-        self.collected.request_counts = ending.request_counts;
-        self.collected.request_stats = ending.request_stats;
-        self.collected.clock_offset = ending.clock_offset;
-        self.collected.service_date = ending.service_date;
-        self.collected.warnings.extend(ending.warnings);
-        self.collected.assumptions = ending.assumptions;
-        // A failure here is the cause of one there, or weighs more: so it replaces one that held up nothing else.
-        if let (
-            None | Some(CollectError::Older { .. } | CollectError::Day { .. } | CollectError::Unusable { .. }),
-            Some(failure),
-        ) = (&self.collected.failure, ending.failure)
-        {
-            self.collected.failure = Some(failure);
-        }
-        self.note_interruption();
+        self.collected.take_ending(&mut ending);
         if self.journal.is_refuted(&self.collected) {
             tracing::warn!("{OTHER_ORDER}");
             self.collected.warnings.push(OTHER_ORDER.to_owned());
         }
-        if let Some(time) = ending.service_time {
-            asked::claim_nothing_after(&mut self.collected.asked, time);
-        }
+        self.collected.claim_nothing_after_the_service(&ending);
         self.settle(ending.left_over);
         self.note_hours();
         (self.collected, Some(self.progress), self.journal)
@@ -836,6 +650,8 @@ mod tests {
     use std::collections::BTreeSet;
     use std::fs;
 
+    use chrono::TimeDelta;
+
     use super::*;
     use crate::archive::DayFile;
     use crate::archive::faulty::{Fault, Faulty};
@@ -844,6 +660,7 @@ mod tests {
     use crate::env::Env;
     use crate::evidence::keeper::Keeper;
     use crate::evidence::seal::SealOptions;
+    use crate::fetch::RequestCounts;
     use crate::output::progress::Progress;
     use crate::record::{Form, Record};
     use crate::source::SOURCES;

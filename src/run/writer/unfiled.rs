@@ -2,13 +2,14 @@
 
 use tokio::sync::mpsc;
 
-use super::{Step, Writer, guarded};
+use super::{Writer, guarded};
 use crate::archive::Batch;
 use crate::fetch::LeftOver;
 use crate::fetch::walk::CompletedRange;
 use crate::record::digests::Digests;
 use crate::record::{Record, Rejected};
 use crate::run::collected::CollectError;
+use crate::run::steps::Step;
 
 /// Says that lines of the pending file cannot be read.
 pub(super) fn damaged_warning(lines: usize) -> Option<String> {
