@@ -10,6 +10,13 @@
     reason = "a bench asks the clock, and reads the files that it measures"
 )]
 
+#[path = "../tests/it/kafka/coordinator/mod.rs"]
+#[expect(
+    dead_code,
+    clippy::unwrap_used,
+    reason = "it is that of the tests, which alone have groups"
+)]
+mod coordinator;
 #[path = "../tests/it/kafka/proxy.rs"]
 #[expect(
     dead_code,
@@ -138,6 +145,7 @@ async fn start_broker() -> Outcome<(FakeBroker, String)> {
         listener,
         upstream,
         Arc::new(Mutex::new(proxy::Judge::default())),
+        coordinator::Coordinator::default(),
     ));
     Ok((broker, format!("127.0.0.1:{port}")))
 }

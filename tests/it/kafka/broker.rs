@@ -1,12 +1,9 @@
 //! A Kafka broker in a process of its own, so that it outlives the forwarders that are killed.
 //!
-//! The process is this test binary once more, at the ignored test [`serve`]. It takes commands on stdin, a line each, and
-//! answers on stdout with lines that begin with `@`.
+//! The process is a [`Servant`] at the ignored test [`serve`].
 
 use std::collections::{BTreeSet, HashMap};
-use std::io::Write;
 use std::ops::RangeInclusive;
-use std::process::{ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -15,12 +12,13 @@ use krafka::testing::{ApiKey, Control, FakeBroker, RequestInfo};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
+use super::coordinator::Coordinator;
 use super::proxy::{self, Judge};
-use crate::support::Process;
+use super::servant::Servant;
 
 /// The broker as a test sees it; the process ends when this is dropped.
 pub(crate) struct Broker {
-    process: Mutex<(ChildStdin, Process)>,
+    servant: Servant,
     address: String,
 }
 
@@ -45,19 +43,9 @@ impl Message {
 impl Broker {
     /// Starts a broker that makes topics on first use, with one partition.
     pub(crate) fn start() -> Self {
-        let mut command = Command::new(std::env::current_exe().unwrap());
-        command.args(["kafka::broker::serve", "--exact", "--ignored", "--nocapture"]);
-        command
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped());
-        let mut process = Process::start(&mut command);
-        let mut broker = Self {
-            process: Mutex::new((process.stdin().unwrap(), process)),
-            address: String::new(),
-        };
-        broker.address = broker.ask("address").remove(0);
-        broker
+        let servant = Servant::start("kafka::broker::serve");
+        let address = servant.ask("address").remove(0);
+        Self { servant, address }
     }
 
     /// Where it listens.
@@ -67,13 +55,7 @@ impl Broker {
 
     /// Gives a command and reads the answer.
     pub(crate) fn ask(&self, command: &str) -> Vec<String> {
-        let mut pipes = self.process.lock().unwrap();
-        writeln!(pipes.0, "{command}").unwrap();
-        let mut lines = pipes.1.lines_to("@done");
-        lines.pop();
-        // The other lines are what the test harness of the process says.
-        let answer = lines.iter().filter_map(|line| line.strip_prefix('@'));
-        answer.map(str::to_owned).collect()
+        self.servant.ask(command)
     }
 
     /// All records of a topic, those of aborted and open transactions included.
@@ -122,13 +104,15 @@ fn serve() {
         let mut judge = Judge::default();
         judge.add_standing(Box::new(no_offsets_without_topic(broker.clone())));
         let judge = Arc::new(Mutex::new(judge));
-        tokio::spawn(proxy::serve(listener, upstream, judge.clone()));
+        let coordinator = Coordinator::before(&broker);
+        tokio::spawn(coordinator.clone().tick());
+        tokio::spawn(proxy::serve(listener, upstream, judge.clone(), coordinator.clone()));
         let hooks = Hooks::install(&broker, &judge);
         let obey = tokio::task::spawn_blocking(move || {
             let commands = std::io::stdin().lines();
             commands
                 .map_while(Result::ok)
-                .for_each(|command| obey(&broker, &hooks, port, &command));
+                .for_each(|command| obey(&broker, &hooks, &coordinator, port, &command));
         });
         obey.await.unwrap();
     });
@@ -186,7 +170,7 @@ impl Hooks {
     }
 }
 
-fn obey(broker: &FakeBroker, hooks: &Hooks, port: u16, command: &str) {
+fn obey(broker: &FakeBroker, hooks: &Hooks, coordinator: &Coordinator, port: u16, command: &str) {
     let words: Vec<_> = command.split_whitespace().collect();
     match words[..] {
         // Requests of this kind, and connections that made some, since they were counted last.
@@ -203,6 +187,29 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, port: u16, command: &str) {
         [word @ ("auto-create" | "no-auto-create")] => {
             broker.with_state(|cluster| cluster.auto_create_topics = word == "auto-create");
         }
+        ["refuse", ..] | ["lose-answers", ..] | ["refuse-calls", ..] | ["delay", ..] => meddle(hooks, &words),
+        ["deny", ..] | ["limit", _] | ["times", ..] => refuse_by_content(&hooks.judge, &words),
+        ["behave"] => hooks.clear(),
+        ["topics"] => broker.with_state(|cluster| cluster.topics.keys().for_each(|topic| println!("@{topic}"))),
+        ["crash" | "restart"] => {
+            let is_down = words == ["crash"];
+            coordinator.set_down(is_down);
+            if is_down { broker.crash(0) } else { broker.restart(0) }
+        }
+        ["group", group] => println!("@{}", coordinator.describe(group)),
+        ["rebalance", group] => coordinator.rebalance(group),
+        ["require-sasl", user, password] => broker.require_sasl_plain(user, password),
+        ["forget-producers", topic] => assert!(broker.clear_producer_state(topic, 0)),
+        ["forget-groups"] => broker.with_state(|cluster| cluster.groups.clear()),
+        ["offset" | "partitions", ..] => print_figure(broker, &words),
+        _ => panic!("unknown command: {command}"),
+    }
+    println!("@done");
+}
+
+/// Does something to requests of a kind, by their number.
+fn meddle(hooks: &Hooks, words: &[&str]) {
+    match *words {
         ["refuse", api, error, times] => {
             let (error, mut left) = (error_code(error), times.parse::<u64>().unwrap());
             hooks.on(api, move |_| {
@@ -244,18 +251,8 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, port: u16, command: &str) {
             let wait = Duration::from_millis(milliseconds.parse().unwrap());
             hooks.on(api, move |_| Control::Delay(wait));
         }
-        ["deny", ..] | ["limit", _] | ["times", ..] => refuse_by_content(&hooks.judge, &words),
-        ["behave"] => hooks.clear(),
-        ["topics"] => broker.with_state(|cluster| cluster.topics.keys().for_each(|topic| println!("@{topic}"))),
-        ["crash"] => broker.crash(0),
-        ["restart"] => broker.restart(0),
-        ["require-sasl", user, password] => broker.require_sasl_plain(user, password),
-        ["forget-producers", topic] => assert!(broker.clear_producer_state(topic, 0)),
-        ["forget-groups"] => broker.with_state(|cluster| cluster.groups.clear()),
-        ["offset" | "partitions", ..] => print_figure(broker, &words),
-        _ => panic!("unknown command: {command}"),
+        _ => panic!("unknown command: {words:?}"),
     }
-    println!("@done");
 }
 
 /// Prints what the broker knows of a topic.

@@ -2,7 +2,9 @@
 
 pub(crate) mod broker;
 mod check;
+mod coordinator;
 mod delivery;
+mod groups;
 mod kills;
 mod lag;
 mod outbox;
@@ -11,5 +13,6 @@ mod refusals;
 mod rights;
 #[cfg(feature = "kafka-tls")]
 mod security;
+mod servant;
 mod topics;
 mod transactions;

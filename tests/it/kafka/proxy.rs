@@ -2,9 +2,11 @@
 //! and version 3 comes out, and the answer back. The layouts are those of <https://kafka.apache.org/protocol.html>.
 //!
 //! It sees what the hooks of the fake broker do not: what is in a request. By that it decides which ones are to be refused. The
-//! requests of all connections get correlation ids of their own, by which the hooks know them again.
+//! requests of all connections get correlation ids of their own, by which the hooks know them again. What members of a group ask of
+//! their coordinator, it takes to the tests' own.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -12,6 +14,9 @@ use krafka::error::ErrorCode;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Mutex as Turns;
+
+use super::coordinator::{Coordinator, Handled};
 
 /// The API key of `EndTxn`.
 const END_TXN: i16 = 26;
@@ -72,51 +77,75 @@ fn correlation_of(frame: &[u8]) -> i32 {
     i32::from_be_bytes(frame[4..8].try_into().unwrap())
 }
 
+/// The side of a connection that is written to; the answers of the broker and those of the coordinator take turns.
+type Writer = Arc<Turns<OwnedWriteHalf>>;
+
 /// Accepts connections for ever and joins each to a new one to `upstream`.
-pub(super) async fn serve(listener: TcpListener, upstream: std::net::SocketAddr, judge: Arc<Mutex<Judge>>) {
+pub(super) async fn serve(
+    listener: TcpListener,
+    upstream: std::net::SocketAddr,
+    judge: Arc<Mutex<Judge>>,
+    coordinator: Coordinator,
+) {
     while let Ok((client, _)) = listener.accept().await {
-        let judge = judge.clone();
+        let (judge, coordinator) = (judge.clone(), coordinator.clone());
         tokio::spawn(async move {
             let Ok(broker) = TcpStream::connect(upstream).await else {
                 return;
             };
             let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
+            let (to_client, to_broker) = (Writer::new(to_client.into()), Writer::new(to_broker.into()));
             let sent = Sent::default();
-            let look = move |frame: Vec<u8>, sent: &Sent| {
-                let frame = rewrite_request(frame, sent);
+            let requests = pump_requests(from_client, &to_broker, &to_client, &coordinator, |frame| {
+                let frame = rewrite_request(frame, &sent);
                 judge.lock().unwrap().look(&frame);
                 frame
-            };
-            let requests = pump(from_client, to_broker, sent.clone(), look);
-            let answers = pump(from_broker, to_client, sent, rewrite_answer);
+            });
+            let answers = pump_answers(from_broker, &to_client, &sent);
             // When one side goes, both do: a broker that drops a connection drops it for the client too.
             tokio::select! {
-                () = requests => {}
-                () = answers => {}
+                _ = requests => {}
+                _ = answers => {}
             }
         });
     }
 }
 
-/// Passes frames on, each of them a length and as many bytes.
-async fn pump(
+/// Passes requests on, but for those of the group protocol. As with Kafka, a connection's next request waits as long as its member
+/// waits for others.
+async fn pump_requests(
     mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    sent: Sent,
-    rewrite: impl Fn(Vec<u8>, &Sent) -> Vec<u8>,
-) {
-    while let Ok(length) = from.read_u32().await {
-        let mut frame = vec![0; length as usize];
-        if from.read_exact(&mut frame).await.is_err() {
-            return;
-        }
-        let frame = rewrite(frame, &sent);
-        let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
-        bytes.extend(frame);
-        if to.write_all(&bytes).await.is_err() {
-            return;
+    to_broker: &Writer,
+    to_client: &Writer,
+    coordinator: &Coordinator,
+    rewrite: impl Fn(Vec<u8>) -> Vec<u8>,
+) -> io::Result<()> {
+    loop {
+        match coordinator.handle(read_frame(&mut from).await?).await {
+            Handled::Answered(answer) => write_frame(to_client, &answer).await?,
+            Handled::Passed(frame) => write_frame(to_broker, &rewrite(frame)).await?,
         }
     }
+}
+
+async fn pump_answers(mut from: OwnedReadHalf, to_client: &Writer, sent: &Sent) -> io::Result<()> {
+    loop {
+        let frame = rewrite_answer(read_frame(&mut from).await?, sent);
+        write_frame(to_client, &frame).await?;
+    }
+}
+
+/// A frame is a length and as many bytes.
+async fn read_frame(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; from.read_u32().await? as usize];
+    from.read_exact(&mut frame).await?;
+    Ok(frame)
+}
+
+async fn write_frame(to: &Writer, frame: &[u8]) -> io::Result<()> {
+    let mut bytes = (frame.len() as u32).to_be_bytes().to_vec();
+    bytes.extend(frame);
+    to.lock().await.write_all(&bytes).await
 }
 
 fn int16(bytes: &[u8], at: usize) -> i16 {
