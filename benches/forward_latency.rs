@@ -10,14 +10,7 @@
     reason = "a bench asks the clock, and reads the files that it measures"
 )]
 
-#[path = "../tests/it/kafka/coordinator/mod.rs"]
-#[expect(
-    dead_code,
-    clippy::unwrap_used,
-    reason = "it is that of the tests, which alone have groups"
-)]
-mod coordinator;
-#[path = "../tests/it/kafka/proxy.rs"]
+#[path = "../tests/it/kafka/proxy/mod.rs"]
 #[expect(
     dead_code,
     clippy::unwrap_used,
@@ -131,8 +124,8 @@ fn event(number: usize) -> Event {
     Event::minimal(Api::Tfc, Utc::now() - TimeDelta::seconds(1), format!("event-{number}"))
 }
 
-async fn start_broker() -> Outcome<(FakeBroker, String)> {
-    let broker = FakeBroker::start().await?;
+async fn start_broker() -> Outcome<(Arc<FakeBroker>, String)> {
+    let broker = Arc::new(FakeBroker::start().await?);
     // The versions that librdkafka and the fake broker have in common, see the proxy.
     broker.set_api_versions(ApiKey::TxnOffsetCommit, 3, 3);
     broker.set_api_versions(ApiKey::EndTxn, 0, 1);
@@ -145,7 +138,7 @@ async fn start_broker() -> Outcome<(FakeBroker, String)> {
         listener,
         upstream,
         Arc::new(Mutex::new(proxy::Judge::default())),
-        coordinator::Coordinator::default(),
+        proxy::Ahead::of(&broker),
     ));
     Ok((broker, format!("127.0.0.1:{port}")))
 }

@@ -12,8 +12,7 @@ use krafka::testing::{ApiKey, Control, FakeBroker, RequestInfo};
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use super::coordinator::Coordinator;
-use super::proxy::{self, Judge};
+use super::proxy::{self, Ahead, Judge};
 use super::servant::Servant;
 
 /// The broker as a test sees it; the process ends when this is dropped.
@@ -104,15 +103,14 @@ fn serve() {
         let mut judge = Judge::default();
         judge.add_standing(Box::new(no_offsets_without_topic(broker.clone())));
         let judge = Arc::new(Mutex::new(judge));
-        let coordinator = Coordinator::before(&broker);
-        tokio::spawn(coordinator.clone().tick());
-        tokio::spawn(proxy::serve(listener, upstream, judge.clone(), coordinator.clone()));
+        let ahead = Ahead::of(&broker);
+        tokio::spawn(proxy::serve(listener, upstream, judge.clone(), ahead.clone()));
         let hooks = Hooks::install(&broker, &judge);
         let obey = tokio::task::spawn_blocking(move || {
             let commands = std::io::stdin().lines();
             commands
                 .map_while(Result::ok)
-                .for_each(|command| obey(&broker, &hooks, &coordinator, port, &command));
+                .for_each(|command| obey(&broker, &hooks, &ahead, port, &command));
         });
         obey.await.unwrap();
     });
@@ -170,7 +168,7 @@ impl Hooks {
     }
 }
 
-fn obey(broker: &FakeBroker, hooks: &Hooks, coordinator: &Coordinator, port: u16, command: &str) {
+fn obey(broker: &FakeBroker, hooks: &Hooks, ahead: &Ahead, port: u16, command: &str) {
     let words: Vec<_> = command.split_whitespace().collect();
     match words[..] {
         // Requests of this kind, and connections that made some, since they were counted last.
@@ -193,11 +191,13 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, coordinator: &Coordinator, port: u16
         ["topics"] => broker.with_state(|cluster| cluster.topics.keys().for_each(|topic| println!("@{topic}"))),
         ["crash" | "restart"] => {
             let is_down = words == ["crash"];
-            coordinator.set_down(is_down);
+            ahead.coordinator.set_down(is_down);
             if is_down { broker.crash(0) } else { broker.restart(0) }
         }
-        ["group", group] => println!("@{}", coordinator.describe(group)),
-        ["rebalance", group] => coordinator.rebalance(group),
+        ["group", group] => println!("@{}", ahead.coordinator.describe(group)),
+        ["rebalance", group] => ahead.coordinator.rebalance(group),
+        ["config", topic, name, value] => ahead.configs.set(topic, name, value),
+        ["hide-config", topic] => ahead.configs.hide(topic),
         ["require-sasl", user, password] => broker.require_sasl_plain(user, password),
         ["forget-producers", topic] => assert!(broker.clear_producer_state(topic, 0)),
         ["forget-groups"] => broker.with_state(|cluster| cluster.groups.clear()),

@@ -2,7 +2,7 @@
 
 pub(crate) mod broker;
 mod check;
-mod coordinator;
+mod configs;
 mod delivery;
 mod groups;
 mod kills;

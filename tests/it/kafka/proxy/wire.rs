@@ -1,4 +1,4 @@
-//! The requests of the group protocol in the layouts of <https://kafka.apache.org/protocol.html> that are not flexible.
+//! Requests and answers in the layouts of <https://kafka.apache.org/protocol.html> that are not flexible.
 
 /// Reads a request from front to back.
 pub(super) struct Reader<'a>(&'a [u8]);
@@ -36,6 +36,10 @@ impl<'a> Reader<'a> {
     /// What has not been read.
     pub(super) fn rest(&self) -> &'a [u8] {
         self.0
+    }
+
+    pub(super) fn int8(&mut self) -> i8 {
+        i8::from_be_bytes(self.take(1).try_into().unwrap())
     }
 
     pub(super) fn int16(&mut self) -> i16 {
@@ -78,6 +82,11 @@ impl Writer {
     /// The same as far as the correlation id: that of a version which has no throttling.
     pub(super) fn bare(head: &Head) -> Self {
         Self(head.correlation.to_vec())
+    }
+
+    pub(super) fn int8(mut self, number: i8) -> Self {
+        self.0.extend(number.to_be_bytes());
+        self
     }
 
     pub(super) fn int16(mut self, number: i16) -> Self {

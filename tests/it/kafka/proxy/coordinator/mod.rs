@@ -7,7 +7,6 @@ mod group;
 mod member;
 #[cfg(test)]
 mod rules;
-mod wire;
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -16,9 +15,10 @@ use std::time::{Duration, Instant};
 
 use krafka::testing::{ApiKey, FakeBroker};
 
+use super::Handled;
+use super::wire::{Head, Reader, Writer};
 use group::{Group, Waiting};
 use member::Joining;
-use wire::{Head, Reader, Writer};
 
 /// How often is looked whose session is over.
 const TICK: Duration = Duration::from_millis(10);
@@ -42,21 +42,13 @@ fn code(outcome: Result<(), Fault>) -> i16 {
 
 /// The groups of a broker, by name.
 #[derive(Clone, Default)]
-pub(super) struct Coordinator(Arc<Mutex<Groups>>);
+pub(crate) struct Coordinator(Arc<Mutex<Groups>>);
 
 #[derive(Default)]
 struct Groups {
     groups: BTreeMap<String, Group>,
     /// Nothing expires while the broker is down.
     is_down: bool,
-}
-
-/// What is done with a request.
-pub(super) enum Handled {
-    /// The coordinator has answered it.
-    Answered(Vec<u8>),
-    /// The broker is to answer this.
-    Passed(Vec<u8>),
 }
 
 impl Coordinator {
@@ -86,20 +78,20 @@ impl Coordinator {
     }
 
     /// The broker goes down, with the coordinator, or is back: then all sessions begin anew.
-    pub(super) fn set_down(&self, is_down: bool) {
+    pub(crate) fn set_down(&self, is_down: bool) {
         let (now, mut groups) = (Instant::now(), self.0.lock().unwrap());
         groups.is_down = is_down;
         groups.groups.values_mut().for_each(|group| group.renew(now));
     }
 
     /// Has all members of a group join again.
-    pub(super) fn rebalance(&self, group: &str) {
+    pub(crate) fn rebalance(&self, group: &str) {
         let mut groups = self.0.lock().unwrap();
         groups.groups.get_mut(group).unwrap().prepare(Instant::now());
     }
 
     /// The state of a group, its generation, its protocol, and the ids of its members, of static ones with their instance.
-    pub(super) fn describe(&self, group: &str) -> String {
+    pub(crate) fn describe(&self, group: &str) -> String {
         let groups = self.0.lock().unwrap();
         let Some(group) = groups.groups.get(group) else {
             return "None 0".to_owned();
@@ -112,25 +104,11 @@ impl Coordinator {
         text
     }
 
-    /// Answers a request of the group protocol, when that can be.
-    pub(super) async fn handle(&self, frame: Vec<u8>) -> Handled {
-        let (head, reader) = Reader::of(&frame);
-        let answer = match ApiKey::from_i16(head.api) {
-            ApiKey::JoinGroup => self.join(&head, reader).await,
-            ApiKey::SyncGroup => self.sync(&head, reader).await,
-            ApiKey::Heartbeat => self.beat(&head, reader),
-            ApiKey::LeaveGroup => self.leave(&head, reader),
-            ApiKey::OffsetCommit => return self.commit(&head, reader, &frame),
-            _ => return Handled::Passed(frame),
-        };
-        Handled::Answered(answer)
-    }
-
     fn with<T>(&self, group: String, act: impl FnOnce(&mut Group) -> T) -> T {
         act(self.0.lock().unwrap().groups.entry(group).or_default())
     }
 
-    async fn join(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
+    pub(super) async fn join(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
         assert_eq!(head.version, 5, "JoinGroup");
         let group = reader.string();
         let (session, rebalance) = (duration(reader.int32()), duration(reader.int32()));
@@ -165,7 +143,7 @@ impl Coordinator {
         }
     }
 
-    async fn sync(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
+    pub(super) async fn sync(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
         assert_eq!(head.version, 3, "SyncGroup");
         let (group, generation) = (reader.string(), reader.int32());
         let (id, instance) = (reader.string(), reader.nullable());
@@ -180,7 +158,7 @@ impl Coordinator {
         }
     }
 
-    fn beat(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
+    pub(super) fn beat(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
         assert_eq!(head.version, 3, "Heartbeat");
         let (group, generation) = (reader.string(), reader.int32());
         let (id, instance) = (reader.string(), reader.nullable());
@@ -191,7 +169,7 @@ impl Coordinator {
         Writer::answer(head).int16(code(outcome)).end()
     }
 
-    fn leave(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
+    pub(super) fn leave(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
         let group = reader.string();
         let leave = |id: &str, instance: Option<&str>| {
             let outcome = self.with(group.clone(), |group| group.leave(id, instance, Instant::now()));
@@ -214,7 +192,7 @@ impl Coordinator {
     }
 
     /// The broker keeps offsets, and knows no members: whether one may commit is decided here.
-    fn commit(&self, head: &Head, mut reader: Reader<'_>, frame: &[u8]) -> Handled {
+    pub(super) fn commit(&self, head: &Head, mut reader: Reader<'_>, frame: &[u8]) -> Handled {
         assert_eq!(head.version, 7, "OffsetCommit");
         let head_length = frame.len() - reader.rest().len();
         let (group, generation) = (reader.string(), reader.int32());

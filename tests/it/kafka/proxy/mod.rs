@@ -2,8 +2,12 @@
 //! and version 3 comes out, and the answer back. The layouts are those of <https://kafka.apache.org/protocol.html>.
 //!
 //! It sees what the hooks of the fake broker do not: what is in a request. By that it decides which ones are to be refused. The
-//! requests of all connections get correlation ids of their own, by which the hooks know them again. What members of a group ask of
-//! their coordinator, it takes to the tests' own.
+//! requests of all connections get correlation ids of their own, by which the hooks know them again. What the fake broker cannot
+//! answer, it answers itself: what members of a group ask of their coordinator, and how a topic is set.
+
+mod configs;
+mod coordinator;
+mod wire;
 
 use std::collections::HashMap;
 use std::io;
@@ -11,12 +15,15 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use krafka::error::ErrorCode;
+use krafka::testing::{ApiKey, FakeBroker};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Mutex as Turns;
 
-use super::coordinator::{Coordinator, Handled};
+pub(super) use configs::Configs;
+pub(super) use coordinator::Coordinator;
+use wire::Reader;
 
 /// The API key of `EndTxn`.
 const END_TXN: i16 = 26;
@@ -77,7 +84,51 @@ fn correlation_of(frame: &[u8]) -> i32 {
     i32::from_be_bytes(frame[4..8].try_into().unwrap())
 }
 
-/// The side of a connection that is written to; the answers of the broker and those of the coordinator take turns.
+/// What stands ahead of the fake broker.
+#[derive(Clone)]
+pub(super) struct Ahead {
+    pub(super) coordinator: Coordinator,
+    pub(super) configs: Configs,
+}
+
+/// What was done with a request.
+enum Handled {
+    /// It is answered.
+    Answered(Vec<u8>),
+    /// The broker is to answer this.
+    Passed(Vec<u8>),
+}
+
+impl Ahead {
+    /// What this broker, which then offers the versions that are answered here, cannot do itself.
+    pub(super) fn of(broker: &Arc<FakeBroker>) -> Self {
+        let coordinator = Coordinator::before(broker);
+        tokio::spawn(coordinator.clone().tick());
+        Self {
+            coordinator,
+            configs: Configs::before(broker),
+        }
+    }
+
+    async fn handle(&self, frame: Vec<u8>) -> Handled {
+        let (head, reader) = Reader::of(&frame);
+        Handled::Answered(match ApiKey::from_i16(head.api) {
+            ApiKey::JoinGroup => self.coordinator.join(&head, reader).await,
+            ApiKey::SyncGroup => self.coordinator.sync(&head, reader).await,
+            ApiKey::Heartbeat => self.coordinator.beat(&head, reader),
+            ApiKey::LeaveGroup => self.coordinator.leave(&head, reader),
+            ApiKey::OffsetCommit => return self.coordinator.commit(&head, reader, &frame),
+            ApiKey::DescribeConfigs => self.configs.describe(&head, reader),
+            ApiKey::CreateTopics => {
+                self.configs.note_creation(&head, reader);
+                return Handled::Passed(frame);
+            }
+            _ => return Handled::Passed(frame),
+        })
+    }
+}
+
+/// The side of a connection that is written to; the answers of the broker and those from here take turns.
 type Writer = Arc<Turns<OwnedWriteHalf>>;
 
 /// Accepts connections for ever and joins each to a new one to `upstream`.
@@ -85,10 +136,10 @@ pub(super) async fn serve(
     listener: TcpListener,
     upstream: std::net::SocketAddr,
     judge: Arc<Mutex<Judge>>,
-    coordinator: Coordinator,
+    ahead: Ahead,
 ) {
     while let Ok((client, _)) = listener.accept().await {
-        let (judge, coordinator) = (judge.clone(), coordinator.clone());
+        let (judge, ahead) = (judge.clone(), ahead.clone());
         tokio::spawn(async move {
             let Ok(broker) = TcpStream::connect(upstream).await else {
                 return;
@@ -96,7 +147,7 @@ pub(super) async fn serve(
             let ((from_client, to_client), (from_broker, to_broker)) = (client.into_split(), broker.into_split());
             let (to_client, to_broker) = (Writer::new(to_client.into()), Writer::new(to_broker.into()));
             let sent = Sent::default();
-            let requests = pump_requests(from_client, &to_broker, &to_client, &coordinator, |frame| {
+            let requests = pump_requests(from_client, &to_broker, &to_client, &ahead, |frame| {
                 let frame = rewrite_request(frame, &sent);
                 judge.lock().unwrap().look(&frame);
                 frame
@@ -111,17 +162,17 @@ pub(super) async fn serve(
     }
 }
 
-/// Passes requests on, but for those of the group protocol. As with Kafka, a connection's next request waits as long as its member
+/// Passes requests on, but for those that are answered here. As with Kafka, a connection's next request waits as long as its member
 /// waits for others.
 async fn pump_requests(
     mut from: OwnedReadHalf,
     to_broker: &Writer,
     to_client: &Writer,
-    coordinator: &Coordinator,
+    ahead: &Ahead,
     rewrite: impl Fn(Vec<u8>) -> Vec<u8>,
 ) -> io::Result<()> {
     loop {
-        match coordinator.handle(read_frame(&mut from).await?).await {
+        match ahead.handle(read_frame(&mut from).await?).await {
             Handled::Answered(answer) => write_frame(to_client, &answer).await?,
             Handled::Passed(frame) => write_frame(to_broker, &rewrite(frame)).await?,
         }
