@@ -73,7 +73,7 @@ fn a_broker_that_drops_connections_while_forwarders_are_killed_repeats_no_line_i
     outbox.assert_exactly_once(&broker.committed(TOPIC));
 }
 
-const PACKAGE: PythonPackage = PythonPackage {
+pub(super) const PACKAGE: PythonPackage = PythonPackage {
     name: "confluent-kafka",
     named_by: "PYTHON_WITH_KAFKA",
     import: "import confluent_kafka",

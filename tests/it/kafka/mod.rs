@@ -9,6 +9,7 @@ mod kills;
 mod lag;
 mod outbox;
 mod proxy;
+mod reader;
 mod refusals;
 mod rights;
 #[cfg(feature = "kafka-tls")]
