@@ -50,6 +50,9 @@ mod hostile;
 #[cfg(unix)]
 mod killed;
 #[cfg(test)]
+#[cfg(unix)]
+mod fleet;
+#[cfg(test)]
 mod folders;
 #[cfg(test)]
 mod follow;

@@ -195,6 +195,7 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, ahead: &Ahead, port: u16, command: &
             if is_down { broker.crash(0) } else { broker.restart(0) }
         }
         ["group", group] => println!("@{}", ahead.coordinator.describe(group)),
+        ["groups"] => ahead.coordinator.names().iter().for_each(|group| println!("@{group}")),
         ["rebalance", group] => ahead.coordinator.rebalance(group),
         ["config", topic, name, value] => ahead.configs.set(topic, name, value),
         ["hide-config", topic] => ahead.configs.hide(topic),

@@ -9,7 +9,7 @@ mod kills;
 mod lag;
 mod outbox;
 mod proxy;
-mod reader;
+pub(crate) mod reader;
 mod refusals;
 mod rights;
 #[cfg(feature = "kafka-tls")]

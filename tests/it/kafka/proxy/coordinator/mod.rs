@@ -84,6 +84,11 @@ impl Coordinator {
         groups.groups.values_mut().for_each(|group| group.renew(now));
     }
 
+    /// The names of all groups.
+    pub(crate) fn names(&self) -> Vec<String> {
+        self.0.lock().unwrap().groups.keys().cloned().collect()
+    }
+
     /// Has all members of a group join again.
     pub(crate) fn rebalance(&self, group: &str) {
         let mut groups = self.0.lock().unwrap();
