@@ -1,6 +1,8 @@
 //! A fleet: members in processes of their own that share organizations over a broker, and everything that can happen to them.
 
+mod crew;
 mod ledger;
+mod members;
 mod stand_in;
 mod storm;
 mod trial;

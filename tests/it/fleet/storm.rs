@@ -163,7 +163,13 @@ impl<'a, F: Fleet> Storm<'a, F> {
         }
     }
 
-    fn give_one(&mut self, organization: &str, seconds_ago: i64) {
+    /// A service has given the record that has to become this line.
+    pub(super) fn note(&mut self, line: String) {
+        self.ledger.note(line);
+    }
+
+    /// A record of this organization.
+    pub(super) fn give_one(&mut self, organization: &str, seconds_ago: i64) {
         self.given += 1;
         let id = format!("{organization}-{}", self.given);
         let line = self.fleet.give(organization, &id, seconds_ago);
@@ -314,6 +320,17 @@ impl<'a, F: Fleet> Storm<'a, F> {
         let limit = Instant::now() + SETTLING;
         while !self.is_complete() && Instant::now() < limit {}
         self.ledger.judge(self.broker.address(), &self.fleet.topics())
+    }
+
+    /// Asserts that no member has left a file behind but for what it says of itself.
+    pub(super) fn assert_nothing_left_on_disk(&self) {
+        let entries = walkdir::WalkDir::new(&self.folder).into_iter().map(Result::unwrap);
+        let files = entries.filter(|entry| entry.file_type().is_file());
+        let names = files.map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let left: Vec<_> = names
+            .filter(|name| !name.ends_with(".stderr") && !name.contains(".log"))
+            .collect();
+        assert_eq!(left, [""; 0]);
     }
 
     /// What the storm was, for who reads the test's output.

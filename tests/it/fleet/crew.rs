@@ -1,0 +1,130 @@
+//! Members that are the program itself, and the services that they collect from.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::process::Command;
+use std::time::Duration;
+
+use trailkeeper::json;
+use trailkeeper::sandbox::{Api, Sandbox};
+
+use super::storm::Fleet;
+use crate::kafka::broker::Broker;
+use crate::support::{Catalog, Run, at, event, events, serve};
+
+/// The streams of each organization, with the topic of all.
+pub(super) const STREAMS: [(Api, &str); 2] = [(Api::Mail, "audit-mail"), (Api::Tfc, "audit-tfc")];
+
+/// How many buckets the fleet has: fewer than organizations, more than members.
+const BUCKETS: &str = "8";
+
+/// A fleet of the program: a service for each organization, and the folder with their settings.
+pub(super) struct Crew {
+    pub(super) catalog: Catalog,
+    services: BTreeMap<String, Sandbox>,
+}
+
+impl Crew {
+    /// Organizations whose services have a few records; the topics are there as `fleet init` makes them.
+    pub(super) fn new(broker: &Broker, organizations: usize) -> Self {
+        let catalog = Catalog::bare()
+            .with("KAFKA_SERVER", broker.address())
+            .with("KAFKA_PROPERTIES", "reconnect.backoff.max.ms=200")
+            .with("FLEET_ID", "fleet")
+            .with("FLEET_BUCKETS", BUCKETS);
+        for (_, topic) in STREAMS {
+            broker.ask(&format!("create {topic} 3"));
+            broker.ask(&format!("config {topic} message.timestamp.type LogAppendTime"));
+        }
+        let folder = catalog.root().join("env");
+        fs::create_dir(&folder).unwrap();
+        let topics = STREAMS.map(|(api, topic)| format!("{}_KAFKA_TOPIC={topic}\n", prefix(api)));
+        fs::write(
+            folder.join("common.env"),
+            topics.concat() + "RETRY_DELAY_SECONDS=0.01\n",
+        )
+        .unwrap();
+        let mut services = BTreeMap::new();
+        for number in 0..organizations {
+            let name = format!("org{number:02}");
+            let service = serve(|options| options);
+            let variables = service.variables().into_iter();
+            // A token of its own.
+            let lines = variables.map(|(name, value)| format!("{name}={value}\n"));
+            fs::write(folder.join(format!("{name}.env")), lines.collect::<String>()).unwrap();
+            services.insert(name, service);
+        }
+        let crew = Self { catalog, services };
+        let init = crew.run(&["init"]);
+        assert_eq!(init.code, 0, "{}", init.stderr);
+        crew
+    }
+
+    /// Runs `fleet` with these arguments to its end.
+    pub(super) fn run(&self, arguments: &[&str]) -> Run {
+        let folder = self.catalog.root().join("env");
+        let arguments = [&["fleet"], arguments, &["--env-dir", folder.to_str().unwrap()]].concat();
+        self.catalog.run(&arguments)
+    }
+
+    /// Has a service give records before there is a member; the lines that they have to become.
+    pub(super) fn begin_with(&self, organization: &str, count: i64) -> Vec<String> {
+        let (api, _) = STREAMS[1];
+        let mut records = events(api, count, 30);
+        for record in &mut records {
+            *record = event(api, record.time, &format!("{organization}-first-{}", record.id));
+        }
+        let lines = records.iter().map(|record| line(&record.text)).collect();
+        self.services[organization].add(api, records);
+        lines
+    }
+
+    /// The service of an organization.
+    pub(super) fn service(&self, organization: &str) -> &Sandbox {
+        &self.services[organization]
+    }
+}
+
+fn prefix(api: Api) -> &'static str {
+    match api {
+        Api::Mail => "MAIL",
+        Api::Tfc => "TFC",
+        other => panic!("no stream of these tests: {other:?}"),
+    }
+}
+
+/// The line that a record has to become.
+fn line(text: &str) -> String {
+    let mut line = String::new();
+    json::scan(text, &[], &mut line).unwrap();
+    line
+}
+
+impl Fleet for Crew {
+    fn member(&self) -> Command {
+        let folder = self.catalog.root().join("env");
+        let folder = folder.to_str().unwrap();
+        self.catalog
+            .command(&["fleet", "run", "--interval", "1s", "--env-dir", folder])
+    }
+
+    fn session(&self) -> Duration {
+        Duration::from_secs(6)
+    }
+
+    fn organizations(&self) -> Vec<String> {
+        self.services.keys().cloned().collect()
+    }
+
+    fn topics(&self) -> Vec<String> {
+        STREAMS.map(|(_, topic)| topic.to_owned()).to_vec()
+    }
+
+    fn give(&mut self, organization: &str, id: &str, seconds_ago: i64) -> String {
+        let (api, _) = STREAMS[id.len() % 2];
+        let record = event(api, at(seconds_ago), id);
+        let line = line(&record.text);
+        self.services[organization].add(api, vec![record]);
+        line
+    }
+}

@@ -1,0 +1,92 @@
+//! The program itself in a storm.
+
+use trailkeeper::sandbox::{Action, Answer, Step};
+
+use crate::kafka::broker::Broker;
+use crate::support::random::many;
+
+use super::crew::{Crew, STREAMS};
+use super::ledger::Verdict;
+use super::storm::{Blow, Fleet, Storm};
+
+/// How many things happen in each test; `.ci/night` has ten times as many, hundreds of kills among them.
+const ROUNDS: u32 = 25;
+
+/// Lets blows fall on three members with twelve organizations; nothing may be lost, and nothing may be there twice.
+fn storm(name: &str, blows: &[Blow], takeovers: &[Blow]) {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 12);
+    let mut storm = Storm::of(&broker, crew, 3, name);
+    for organization in storm.fleet.organizations() {
+        let lines = storm.fleet.begin_with(&organization, 40);
+        lines.into_iter().for_each(|line| storm.note(line));
+    }
+    for _ in 0..many(ROUNDS) {
+        storm.round(blows);
+    }
+    let takeovers: Vec<_> = takeovers.iter().map(|blow| storm.take_over(*blow)).collect();
+    let verdict = storm.end();
+    println!("{}, takeovers {takeovers:?}", storm.told());
+    assert_eq!(verdict, Verdict::default());
+    storm.assert_nothing_left_on_disk();
+}
+
+#[test]
+#[ignore = "the program has no fleet yet"]
+fn kills_lose_and_repeat_nothing_and_every_organization_is_owned_again_in_time() {
+    storm(
+        "kills",
+        &[Blow::Kill, Blow::KillAll, Blow::Replace, Blow::Scale],
+        &[Blow::Kill; 2],
+    );
+}
+
+#[test]
+#[ignore = "the program has no fleet yet"]
+fn members_that_stood_still_are_fenced_and_join_again() {
+    storm(
+        "zombies",
+        &[Blow::Freeze, Blow::Freeze, Blow::Rebalance, Blow::SlowCommits],
+        &[Blow::Freeze; 2],
+    );
+}
+
+#[test]
+#[ignore = "the program has no fleet yet"]
+fn a_broker_that_is_slow_or_away_loses_and_repeats_nothing() {
+    storm(
+        "broker",
+        &[
+            Blow::Outage,
+            Blow::SlowCommits,
+            Blow::LostAnswers,
+            Blow::SlowRecords,
+            Blow::Rebalance,
+            Blow::Kill,
+        ],
+        &[Blow::Kill],
+    );
+}
+
+#[test]
+#[ignore = "the program has no fleet yet"]
+fn everything_at_once_loses_and_repeats_nothing() {
+    storm("everything", &Blow::ALL, &[Blow::Kill, Blow::Freeze]);
+}
+
+#[test]
+#[ignore = "the program has no fleet yet"]
+fn an_organization_whose_service_fails_holds_up_no_other() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 6);
+    let failing = crew.organizations().remove(0);
+    for (api, _) in STREAMS {
+        let refuse = Action::Answer(Answer::json(403, "{}"));
+        crew.service(&failing).step(Step::always(api, refuse));
+    }
+    let mut storm = Storm::of(&broker, crew, 2, "failing");
+    for organization in storm.fleet.organizations().into_iter().skip(1) {
+        storm.give_one(&organization, 0);
+    }
+    storm.wait_until_complete(super::storm::TAKEOVER * 2);
+}
