@@ -11,6 +11,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use fastrand::Rng;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult};
 use rdkafka::message::Message as _;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 use super::storm::Fleet;
 use crate::kafka::broker::Broker;
+use crate::support::random::random_of;
 
 const STATE: &str = "fleet.state";
 const AUDIT: &str = "audit";
@@ -121,6 +123,7 @@ struct Stand {
     folder: PathBuf,
     fault: Fault,
     buckets: BTreeMap<i32, Bucket>,
+    random: Rng,
 }
 
 /// Not a test: a member of [`StandIns`]. It ends when it is killed, or asked to.
@@ -135,6 +138,7 @@ fn member() {
         folder: folder.into(),
         fault: fault.unwrap(),
         buckets: BTreeMap::new(),
+        random: random_of(std::process::id().into()),
     };
     let consumer = stand.consumer();
     consumer.subscribe(&[STATE]).unwrap();
@@ -251,7 +255,11 @@ impl Stand {
         for part in parts {
             // So that blows fall into it.
             let longest = if self.fault == Fault::None { 60 } else { 400 };
-            commit(&bucket.producer, part, Duration::from_millis(fastrand::u64(0..longest)))?;
+            commit(
+                &bucket.producer,
+                part,
+                Duration::from_millis(self.random.u64(0..longest)),
+            )?;
         }
         bucket
             .taken
