@@ -18,6 +18,9 @@ pub(super) const STREAMS: [(Api, &str); 2] = [(Api::Mail, "audit-mail"), (Api::T
 /// How many buckets the fleet has: fewer than organizations, more than members.
 const BUCKETS: &str = "8";
 
+/// That which members have by themselves.
+const SESSION: Duration = Duration::from_secs(10);
+
 /// A fleet of the program: a service for each organization, and the folder with their settings.
 pub(super) struct Crew {
     pub(super) catalog: Catalog,
@@ -25,7 +28,7 @@ pub(super) struct Crew {
 }
 
 impl Crew {
-    /// Organizations whose services have a few records; the topics are there as `fleet init` makes them.
+    /// Organizations whose services have no records yet; the topics are there, those of the fleet as `fleet init` makes them.
     pub(super) fn new(broker: &Broker, organizations: usize) -> Self {
         let catalog = Catalog::bare()
             .with("KAFKA_SERVER", broker.address())
@@ -49,7 +52,6 @@ impl Crew {
             let name = format!("org{number:02}");
             let service = serve(|options| options);
             let variables = service.variables().into_iter();
-            // A token of its own.
             let lines = variables.map(|(name, value)| format!("{name}={value}\n"));
             fs::write(folder.join(format!("{name}.env")), lines.collect::<String>()).unwrap();
             services.insert(name, service);
@@ -69,7 +71,8 @@ impl Crew {
 
     /// Has a service give records before there is a member; the lines that they have to become.
     pub(super) fn begin_with(&self, organization: &str, count: i64) -> Vec<String> {
-        let (api, _) = STREAMS[1];
+        // Of mail, which gives a hundred in an answer.
+        let (api, _) = STREAMS[0];
         let mut records = events(api, count, 30);
         for record in &mut records {
             *record = event(api, record.time, &format!("{organization}-first-{}", record.id));
@@ -109,7 +112,7 @@ impl Fleet for Crew {
     }
 
     fn session(&self) -> Duration {
-        Duration::from_secs(6)
+        SESSION
     }
 
     fn organizations(&self) -> Vec<String> {

@@ -1,5 +1,7 @@
 //! The program itself in a storm.
 
+use std::time::Duration;
+
 use trailkeeper::sandbox::{Action, Answer, Step};
 
 use crate::kafka::broker::Broker;
@@ -72,6 +74,37 @@ fn a_broker_that_is_slow_or_away_loses_and_repeats_nothing() {
 #[ignore = "the program has no fleet yet"]
 fn everything_at_once_loses_and_repeats_nothing() {
     storm("everything", &Blow::ALL, &[Blow::Kill, Blow::Freeze]);
+}
+
+/// Each answer takes its time, so that a first collection of twenty pages or more is under way when something happens.
+#[test]
+#[ignore = "the program has no fleet yet"]
+fn first_collections_that_are_under_way_are_taken_over() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 6);
+    for organization in crew.organizations() {
+        for (api, _) in STREAMS {
+            let wait = Action::Wait(Duration::from_millis(100));
+            crew.service(&organization).step(Step::always(api, wait));
+        }
+    }
+    let mut storm = Storm::of(&broker, crew, 3, "beginners");
+    for organization in storm.fleet.organizations() {
+        let lines = storm.fleet.begin_with(&organization, 2_000);
+        lines.into_iter().for_each(|line| storm.note(line));
+    }
+    for _ in 0..many(ROUNDS / 2) {
+        storm.round(&[
+            Blow::Kill,
+            Blow::Freeze,
+            Blow::Rebalance,
+            Blow::SlowRecords,
+            Blow::Replace,
+        ]);
+    }
+    let verdict = storm.end();
+    println!("{}", storm.told());
+    assert_eq!(verdict, Verdict::default());
 }
 
 #[test]

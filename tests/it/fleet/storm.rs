@@ -17,6 +17,9 @@ use crate::support::{PATIENCE, Process, wait_until};
 /// The time in which every organization has to have an owner again: that of the fleet.
 pub(super) const TAKEOVER: Duration = Duration::from_secs(15);
 
+/// How long a run may take whose organization has an owner, with what comes before it in its bucket.
+const RUN: Duration = Duration::from_secs(5);
+
 /// How long what is late may take at the end.
 const SETTLING: Duration = Duration::from_secs(10);
 
@@ -201,7 +204,10 @@ impl<'a, F: Fleet> Storm<'a, F> {
         match blow {
             Blow::Kill => self.replace(chosen, Process::kill),
             Blow::KillAll => (0..self.members.len()).for_each(|member| self.replace(member, Process::kill)),
-            Blow::Freeze => self.freeze(chosen),
+            Blow::Freeze => {
+                let longer = Duration::from_millis(self.random.u64(100..3_000));
+                self.freeze(chosen, longer);
+            }
             Blow::Replace => {
                 self.members[chosen].process.signal(Signal::CONT);
                 self.replace(chosen, |process| drop(process.terminate()));
@@ -238,8 +244,8 @@ impl<'a, F: Fleet> Storm<'a, F> {
         end(std::mem::replace(&mut self.members[place], new).process);
     }
 
-    fn freeze(&mut self, chosen: usize) {
-        let longer = Duration::from_millis(self.random.u64(100..3_000));
+    /// A member stands still, for so much longer than its session.
+    fn freeze(&mut self, chosen: usize, longer: Duration) {
         let member = &mut self.members[chosen];
         member.process.signal(Signal::STOP);
         member.frozen_until = Some(Instant::now() + self.fleet.session() + longer);
@@ -259,7 +265,7 @@ impl<'a, F: Fleet> Storm<'a, F> {
     pub(super) fn calm(&mut self) {
         self.broker.ask("behave");
         self.broker.ask("restart");
-        self.thaw(Instant::now() + PATIENCE);
+        self.thaw(Instant::now() + 2 * PATIENCE);
         self.members.truncate(self.size);
         self.fill();
         for member in &mut self.members {
@@ -295,7 +301,8 @@ impl<'a, F: Fleet> Storm<'a, F> {
         let chosen = self.random.usize(..self.members.len());
         match blow {
             Blow::Kill => drop(self.members.remove(chosen)),
-            Blow::Freeze => self.freeze(chosen),
+            // Until all is calm again.
+            Blow::Freeze => self.freeze(chosen, PATIENCE),
             other => panic!("nobody is to be replaced after {other:?}"),
         }
         self.blows.push(blow);
@@ -303,7 +310,7 @@ impl<'a, F: Fleet> Storm<'a, F> {
         for organization in self.fleet.organizations() {
             self.give_one(&organization, 0);
         }
-        self.wait_until_complete(TAKEOVER);
+        self.wait_until_complete(TAKEOVER + RUN);
         begun.elapsed()
     }
 
