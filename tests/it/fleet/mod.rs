@@ -3,6 +3,7 @@
 mod crew;
 mod ledger;
 mod members;
+mod paper;
 mod samples;
 mod stand_in;
 mod storm;

@@ -17,6 +17,9 @@ use crate::support::{PATIENCE, Process, wait_until};
 /// The time in which every organization has to have an owner again: that of the fleet.
 pub(super) const TAKEOVER: Duration = Duration::from_secs(15);
 
+/// How long a group has been stable when no more rebalances follow: longer than between two heartbeats.
+const QUIET: Duration = Duration::from_secs(3);
+
 /// How long a run may take whose organization has an owner, with what comes before it in its bucket.
 const RUN: Duration = Duration::from_secs(5);
 
@@ -293,11 +296,26 @@ impl<'a, F: Fleet> Storm<'a, F> {
         wait_until(&what, limit, || self.is_complete());
     }
 
+    /// Waits until all members are in the group, and nothing is shared out anew for a while.
+    fn wait_until_shared(&self) {
+        let mut since = Instant::now();
+        wait_until("the members have shared the work out", PATIENCE, || {
+            let groups = self.broker.ask("groups");
+            let described = self.broker.ask(&format!("group {}", groups[0])).remove(0);
+            // The state, the generation, the protocol, the members.
+            if !described.starts_with("Stable ") || described.split(' ').count() != 3 + self.size {
+                since = Instant::now();
+            }
+            since.elapsed() > QUIET
+        });
+    }
+
     /// A member of a calm fleet is killed or stands still: how long it takes until every organization's new record is there.
     #[track_caller]
     pub(super) fn take_over(&mut self, blow: Blow) -> Duration {
         self.calm();
         self.wait_until_complete(PATIENCE);
+        self.wait_until_shared();
         let chosen = self.random.usize(..self.members.len());
         match blow {
             Blow::Kill => drop(self.members.remove(chosen)),

@@ -86,8 +86,9 @@ const INSTEAD: [(&str, &str); 7] = [
 ];
 
 /// Flags of other programs that the pages name.
-const FLAGS_OF_OTHERS: [&str; 12] = [
+const FLAGS_OF_OTHERS: [&str; 13] = [
     "--bench",
+    "--example",
     "--compressed",
     "--features",
     "--lib",
