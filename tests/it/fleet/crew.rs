@@ -21,10 +21,14 @@ const BUCKETS: &str = "8";
 /// That which members have by themselves.
 const SESSION: Duration = Duration::from_secs(10);
 
+/// So that members are soon back after an outage.
+const PROPERTIES: &str = "reconnect.backoff.max.ms=200";
+
 /// A fleet of the program: a service for each organization, and the folder with their settings.
 pub(super) struct Crew {
     pub(super) catalog: Catalog,
     services: BTreeMap<String, Sandbox>,
+    session: Duration,
 }
 
 impl Crew {
@@ -32,7 +36,7 @@ impl Crew {
     pub(super) fn new(broker: &Broker, organizations: usize) -> Self {
         let catalog = Catalog::bare()
             .with("KAFKA_SERVER", broker.address())
-            .with("KAFKA_PROPERTIES", "reconnect.backoff.max.ms=200")
+            .with("KAFKA_PROPERTIES", PROPERTIES)
             .with("FLEET_ID", "fleet")
             .with("FLEET_BUCKETS", BUCKETS);
         for (_, topic) in STREAMS {
@@ -56,10 +60,35 @@ impl Crew {
             fs::write(folder.join(format!("{name}.env")), lines.collect::<String>()).unwrap();
             services.insert(name, service);
         }
-        let crew = Self { catalog, services };
+        let crew = Self {
+            catalog,
+            services,
+            session: SESSION,
+        };
         let init = crew.run(&["init"]);
         assert_eq!(init.code, 0, "{}", init.stderr);
         crew
+    }
+
+    /// The same with members that stay in the group for so long without a heartbeat.
+    pub(super) fn with_session(mut self, session: Duration) -> Self {
+        self.session = session;
+        let properties = format!("{PROPERTIES},session.timeout.ms={}", session.as_millis());
+        self.catalog.set("KAFKA_PROPERTIES", properties);
+        self
+    }
+
+    /// Whether each stream has been asked for.
+    pub(super) fn are_all_asked(&self) -> bool {
+        let mut services = self.services.values();
+        services.all(|service| STREAMS.iter().all(|(api, _)| service.request_count(*api) > 0))
+    }
+
+    /// The tokens.
+    pub(super) fn secrets(&self) -> Vec<String> {
+        let variables = self.services.values().flat_map(Sandbox::variables);
+        let tokens = variables.filter(|(name, _)| name.contains("TOKEN"));
+        tokens.map(|(_, token)| token).collect()
     }
 
     /// Runs `fleet` with these arguments to its end.
@@ -112,7 +141,7 @@ impl Fleet for Crew {
     }
 
     fn session(&self) -> Duration {
-        SESSION
+        self.session
     }
 
     fn organizations(&self) -> Vec<String> {

@@ -296,14 +296,34 @@ impl<'a, F: Fleet> Storm<'a, F> {
         wait_until(&what, limit, || self.is_complete());
     }
 
+    /// One more member comes, and stays.
+    pub(super) fn hire(&mut self) {
+        self.size += 1;
+        self.fill();
+    }
+
+    /// A member is asked to end, and does; how.
+    pub(super) fn dismiss(&mut self) -> i32 {
+        self.size -= 1;
+        self.members.remove(0).process.terminate().code
+    }
+
     /// Waits until all members are in the group, and nothing is shared out anew for a while.
-    fn wait_until_shared(&self) {
+    #[track_caller]
+    pub(super) fn wait_until_shared(&self) {
+        self.wait_until_shared_within(PATIENCE);
+    }
+
+    #[track_caller]
+    pub(super) fn wait_until_shared_within(&self, limit: Duration) {
         let mut since = Instant::now();
-        wait_until("the members have shared the work out", PATIENCE, || {
-            let groups = self.broker.ask("groups");
-            let described = self.broker.ask(&format!("group {}", groups[0])).remove(0);
+        wait_until("the members have shared the work out", limit, || {
+            let group = self.broker.ask("groups").pop();
+            let described = group.and_then(|group| self.broker.ask(&format!("group {group}")).pop());
             // The state, the generation, the protocol, the members.
-            if !described.starts_with("Stable ") || described.split(' ').count() != 3 + self.size {
+            let is_shared =
+                |described: &String| described.starts_with("Stable ") && described.split(' ').count() == 3 + self.size;
+            if !described.is_some_and(|described| is_shared(&described)) {
                 since = Instant::now();
             }
             since.elapsed() > QUIET
@@ -356,6 +376,21 @@ impl<'a, F: Fleet> Storm<'a, F> {
             .filter(|name| !name.ends_with(".stderr") && !name.contains(".log"))
             .collect();
         assert_eq!(left, [""; 0]);
+    }
+
+    /// Asserts that none of these texts is in what a member has said, or in a message of these topics.
+    pub(super) fn assert_nobody_has_heard(&self, secrets: &[String], topics: &[&str]) {
+        let entries = walkdir::WalkDir::new(&self.folder).into_iter().map(Result::unwrap);
+        let files = entries.filter(|entry| entry.file_type().is_file());
+        let said = files.map(|entry| String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned());
+        let messages = topics.iter().flat_map(|topic| self.broker.all(topic));
+        let sent = messages.map(|message| format!("{message:?}"));
+        let mut heard = 0;
+        for text in said.chain(sent) {
+            heard += text.len();
+            assert!(!secrets.iter().any(|secret| text.contains(secret)), "{text}");
+        }
+        assert!(heard > 0 && !secrets.is_empty());
     }
 
     /// What the storm was, for who reads the test's output.
