@@ -15,6 +15,7 @@
 //! - sinks: `forward` sends the lines of the day files and advances its cursor
 //! - old days: `upkeep` packs them, and deletes them for their age
 //! - copies: `copy` keeps archives on another disk or in object storage, and restores them
+//! - fleets: `fleet` keeps records in Kafka in place of day files, on several machines
 //! - outcome: `run` ties these together; `metrics`, `report`, `search`, `export` and the `commands` show the result
 //!
 //! `sandbox` stands apart: it imitates the services, imports nothing, and serves its two commands and the tests.
@@ -70,6 +71,8 @@
 //! - bundle: the files that `export` wrote for somebody else, with a manifest of them; part: what is in it of one stream
 //! - copy: what another disk or object storage has of archives; its manifest, which is written last, names the files and the parts
 //!   of each, which are never replaced; snapshot: what an archive holds at one moment
+//! - fleet: members that share organizations and keep their records in Kafka; bucket: a part of the organizations, which has one owner;
+//!   state: what a fleet knows of the streams of a bucket, in a topic of its own; set aside: sent to the topic of what is rejected
 //! - retry: to send a request again; backoff: the wait before it; rate limit: how often a service may be asked
 //! - shutdown: the request to stop soon, without losing anything
 //!
@@ -131,6 +134,7 @@ pub mod forward;
 pub mod upkeep;
 pub mod copy;
 pub mod run;
+pub mod fleet;
 pub mod metrics;
 pub mod report;
 pub mod search;

@@ -1,6 +1,6 @@
 //! The commands, a file or folder each: its arguments, its work and its output.
 //!
-//! Imports: archive, audit, config, copy, coverage, env, evidence, export, fetch, forward, fs, http, metrics, output, process, record,
+//! Imports: archive, audit, config, copy, coverage, env, evidence, export, fetch, fleet, forward, fs, http, metrics, output, process, record,
 //! report, run, sandbox, search, source, upkeep, window.
 
 mod announcing;
@@ -20,6 +20,7 @@ mod evidence_standing;
 mod expire;
 mod export;
 mod faults;
+mod fleet;
 mod forward;
 mod hold;
 mod init;
@@ -65,6 +66,9 @@ pub(crate) enum Command {
     /// Send the lines of the day files to Kafka, an HTTP listener or standard output, from where the last run ended
     #[command(after_long_help = forward::EXAMPLES)]
     Forward(forward::Arguments),
+    /// Collect as one of several members that share organizations, and keep the records in Kafka
+    #[command(after_long_help = fleet::EXAMPLES)]
+    Fleet(fleet::Arguments),
     /// Fetch the last hours again, add what arrived late, and say how late it was
     #[command(after_long_help = reconcile::EXAMPLES)]
     Reconcile(reconcile::Arguments),
@@ -135,6 +139,7 @@ impl Command {
         match self {
             Command::Collect(arguments) => collect::run(arguments, log, clock).await,
             Command::Forward(arguments) => forward::run(arguments, log, clock).await,
+            Command::Fleet(arguments) => fleet::run(arguments, log, clock).await,
             Command::Reconcile(arguments) => reconcile::run(arguments, log, clock).await,
             Command::Check(arguments) => check::run(arguments, log, clock).await,
             Command::Status(arguments) => status::run(arguments, clock),
@@ -179,6 +184,7 @@ impl Command {
         match self {
             Command::Collect(arguments) => Some(&mut arguments.settings),
             Command::Forward(arguments) => Some(&mut arguments.settings),
+            Command::Fleet(arguments) => Some(arguments.settings()),
             Command::Reconcile(arguments) => Some(&mut arguments.settings),
             Command::Check(arguments) => Some(&mut arguments.selection.settings),
             Command::Status(arguments) => Some(&mut arguments.selection.settings),
@@ -205,7 +211,7 @@ impl Command {
     /// Returns whether it sees to the organizations itself; else it is run for each.
     fn knows_organizations(&self) -> bool {
         match self {
-            Command::Collect(_) => true,
+            Command::Collect(_) | Command::Fleet(_) => true,
             // They read no settings, or only those they are told.
             Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
                 true
@@ -242,6 +248,7 @@ impl Command {
         match self {
             Command::Collect(arguments) => arguments.verbosity,
             Command::Forward(arguments) => arguments.verbosity,
+            Command::Fleet(arguments) => arguments.verbosity(),
             Command::Reconcile(arguments) => arguments.verbosity,
             Command::Check(arguments) => arguments.selection.verbosity,
             Command::Status(arguments) => arguments.selection.verbosity,
@@ -289,6 +296,7 @@ impl Command {
             Command::Search(arguments) if arguments.selection.json => return Form::JsonOnStderr,
             Command::Search(_) => false,
             Command::Collect(arguments) => arguments.json,
+            Command::Fleet(_) => false,
             Command::Reconcile(arguments) => arguments.json,
             Command::Check(arguments) => arguments.selection.json,
             Command::Status(arguments) => arguments.selection.json,

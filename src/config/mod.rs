@@ -6,6 +6,7 @@
 
 mod evidence;
 mod evidence_key;
+mod fleet;
 mod http;
 mod kafka;
 mod limits;
@@ -30,6 +31,7 @@ pub(crate) use evidence::{
     evidence_folder,
 };
 pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
+pub(crate) use fleet::{FleetSettings, FleetStream, fleet_streams, version as fleet_version};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,

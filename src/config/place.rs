@@ -116,6 +116,14 @@ impl StreamPlace {
         }
     }
 
+    /// Returns the place of a stream that has no day files: a fleet keeps its records in Kafka.
+    pub(super) fn of_no_files(kind: &'static Kind, organization: Option<Organization>) -> Self {
+        Self {
+            organization,
+            ..Self::of_files(kind, Path::new(""))
+        }
+    }
+
     /// Returns which day files are its own, as the end of a sentence.
     #[must_use]
     pub(crate) fn own_files(&self) -> String {

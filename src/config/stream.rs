@@ -68,7 +68,7 @@ impl StreamSettings {
     }
 
     /// Reads everything but the place.
-    fn read_beside(
+    pub(super) fn read_beside(
         env: &Env,
         place: Option<StreamPlace>,
         kind: &'static Kind,

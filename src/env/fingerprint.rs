@@ -100,7 +100,7 @@ impl fmt::Display for Changes {
 }
 
 impl Value {
-    fn text(&self) -> Option<&str> {
+    pub(super) fn text(&self) -> Option<&str> {
         match self {
             Value::Text(text) => Some(text.expose_secret()),
             Value::Unreadable => None,

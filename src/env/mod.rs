@@ -201,6 +201,20 @@ impl Env {
         self.names().filter(is_own)
     }
 
+    /// Returns a hash of these variables with their values, as far as they are set.
+    #[must_use]
+    pub(crate) fn digest_of(&self, names: &BTreeSet<String>) -> u64 {
+        let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+        for name in names.iter().filter(|name| self.is_name_set(name)) {
+            let text = self.variables.get(name).and_then(Value::text).unwrap_or_default();
+            hasher.update(name.as_bytes());
+            hasher.update(b"=");
+            hasher.update(text.as_bytes());
+            hasher.update(b"\0");
+        }
+        hasher.digest()
+    }
+
     /// Returns whether a variable is set to something.
     #[must_use]
     pub(crate) fn is_set(&self, row: &dyn Row) -> bool {

@@ -1,16 +1,33 @@
 //! Anchors: records that are known to be there, by which a later answer is joined to what is known.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use super::{Identified, Record};
 
 /// What tells a record again: its time, and its id where the source has ids.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub(crate) struct Anchor {
     /// When it happened, according to the record.
     pub(crate) time: DateTime<Utc>,
     /// See [`super::Identity::mark`].
+    #[serde(with = "digits")]
     mark: u128,
+}
+
+/// A hash in hexadecimal digits: readers of JSON do not keep whole numbers of that size.
+mod digits {
+    use serde::de::Error;
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(hash: &u128, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&format!("{hash:032x}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u128, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16).map_err(D::Error::custom)
+    }
 }
 
 impl Anchor {

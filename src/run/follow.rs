@@ -251,14 +251,14 @@ fn held(lock: Arc<Lock>, now: DateTime<Utc>) -> Result<Arc<Lock>, LockError> {
 }
 
 /// Returns a number from 0 to 1 for a name, always the same, and evenly spread over many names.
-fn share(name: &str) -> f64 {
+pub(crate) fn share(name: &str) -> f64 {
     let hash = xxhash_rust::xxh3::xxh3_64(name.as_bytes());
     (hash >> 32) as f64 / f64::from(u32::MAX)
 }
 
 /// Returns the wait after a run: the interval, doubled with each failure after the first. `jitter`, from 0 to 1, makes
 /// it up to a tenth shorter or longer, so that many collectors do not stay in step.
-fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
+pub(crate) fn wait(interval: Duration, failures: u32, jitter: f64) -> Duration {
     let doubled = interval.saturating_mul(1_u32 << failures.saturating_sub(1).min(16));
     doubled.min(LONGEST_WAIT.max(interval)).mul_f64(0.9 + 0.2 * jitter)
 }

@@ -9,7 +9,7 @@ pub(crate) mod following;
 mod job;
 pub(crate) mod lateness;
 mod run_journal;
-mod slots;
+pub(crate) mod slots;
 mod spans;
 pub(crate) mod steps;
 pub(crate) mod stream;

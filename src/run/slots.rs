@@ -15,7 +15,7 @@ const MOST_LOOKS: usize = 8;
 
 /// The slots of all streams; without a limit where so few of them are that none would wait.
 #[derive(Debug)]
-pub(super) struct Slots {
+pub(crate) struct Slots {
     are_limited: AtomicBool,
     all: Semaphore,
     long: Semaphore,
@@ -25,14 +25,14 @@ pub(super) struct Slots {
 
 /// One stream may be collected as long as it lives.
 #[derive(Debug)]
-pub(super) struct Slot<'a> {
+pub(crate) struct Slot<'a> {
     _one: Option<SemaphorePermit<'a>>,
     _long: Option<SemaphorePermit<'a>>,
 }
 
 impl Slots {
     /// Creates those of so many streams.
-    pub(super) fn of(streams: usize) -> Self {
+    pub(crate) fn of(streams: usize) -> Self {
         let slots = Self {
             are_limited: AtomicBool::new(false),
             all: Semaphore::new(MOST),
@@ -44,12 +44,12 @@ impl Slots {
     }
 
     /// Goes on with so many streams. Those that are being collected stay so.
-    pub(super) fn go_on_with(&self, streams: usize) {
+    pub(crate) fn go_on_with(&self, streams: usize) {
         self.are_limited.store(streams > MOST_LONG, Ordering::Relaxed);
     }
 
     /// Waits for a slot, of a run that can take long or of one that cannot; which it is, is found out only where it matters.
-    pub(super) async fn take(&self, is_long: impl Future<Output = bool>) -> Slot<'_> {
+    pub(crate) async fn take(&self, is_long: impl Future<Output = bool>) -> Slot<'_> {
         if !self.are_limited.load(Ordering::Relaxed) {
             return Slot {
                 _one: None,

@@ -1,7 +1,8 @@
 //! The seam between what fetches a stream and the place where its records are kept: what is known of it before a run, the steps
 //! of the run in their order, and how the fetching ended.
 //!
-//! What fetches does not know where the records are kept. A writer, such as that of the day files (`run/writer/`), answers for this:
+//! Two writers take these steps: that of the day files (`run/writer/`) and that of a fleet, in Kafka (`fleet/writer.rs`). What fetches knows
+//! neither. A writer answers for this:
 //!
 //! - [`Step::Plan`]: what is asked for is named where the records are kept before anything newer is filed.
 //! - [`Step::File`]: the records of a range that are new, and how far the range goes, are kept all or nothing, or are asked for again.

@@ -18,13 +18,13 @@ use properties::protocol_problems;
 pub(super) use variables::KAFKA_TRANSACTIONAL_ID;
 use variables::{
     KAFKA_COMPRESSION, KAFKA_PARTITION_BY, KAFKA_SASL_PASSWORD, KAFKA_SASL_USERNAME, KAFKA_STRICT_JSON,
-    KAFKA_TIMEOUT_SECONDS, KAFKA_TOPIC,
+    KAFKA_TIMEOUT_SECONDS,
 };
 pub(crate) use variables::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
     KAFKA_SSL_CLIENT_KEY,
 };
-pub(super) use variables::{PREFIX, ROWS, topic};
+pub(super) use variables::{KAFKA_TOPIC, PREFIX, ROWS, topic};
 
 /// How to connect and write to Kafka.
 #[derive(Clone)]

@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{evidence, http, kafka, limits, log, object_storage, place, stdout, stream, upkeep};
+use super::{evidence, fleet, http, kafka, limits, log, object_storage, place, stdout, stream, upkeep};
 use crate::env::{Row, Scope};
 use crate::source::Kind;
 
@@ -67,6 +67,14 @@ const SECTIONS: &[Section] = &[
         rows: kafka::ROWS,
     },
     Section {
+        title: "A fleet (`trailkeeper fleet`)",
+        intro: "In a fleet a stream is on when its own topic (`..._KAFKA_TOPIC`) is set; folder and base name are not needed. \
+                The variables of Kafka count as for forwarding, but for `KAFKA_TOPIC` without a prefix and \
+                `KAFKA_TRANSACTIONAL_ID`.",
+        prefix: Some(fleet::PREFIX),
+        rows: fleet::ROWS,
+    },
+    Section {
         title: "Forwarding to an HTTP listener (`--forward-http`, `trailkeeper forward http`)",
         intro: "`MAX_RETRIES`, `RETRY_DELAY_SECONDS` and `REQUEST_TIMEOUT_SECONDS`, without a prefix, count here too.",
         prefix: Some(http::PREFIX),
@@ -96,6 +104,15 @@ const SECTIONS: &[Section] = &[
 /// Returns the names of all variables, including those for single streams and those that name the file of a secret.
 pub(super) fn names(kinds: &[Kind]) -> BTreeSet<String> {
     rows(kinds).flat_map(|row| names_of(row, kinds)).collect()
+}
+
+/// Returns the names of all variables but those that hold a secret, or may hold one.
+pub(super) fn names_without_secrets(kinds: &[Kind]) -> BTreeSet<String> {
+    let holds_none = |row: &&dyn Row| row.file().is_none() && row.name() != super::KAFKA_PROPERTIES.name();
+    rows(kinds)
+        .filter(holds_none)
+        .flat_map(|row| names_of(row, kinds))
+        .collect()
 }
 
 /// Returns the names of the variables that name the files of secrets.

@@ -180,6 +180,11 @@ pub(super) struct Session {
 
 impl Setup {
     pub(super) fn session(&self) -> Result<Session, SinkError> {
+        self.session_with(&[])
+    }
+
+    /// Creates a producer with these properties beside the others.
+    pub(super) fn session_with(&self, properties: &[(&str, String)]) -> Result<Session, SinkError> {
         let settings = &self.settings;
         let reports = Arc::new(Reports::new(settings.timeout, self.shutdown.clone()));
         let context = Context {
@@ -189,6 +194,9 @@ impl Setup {
         let mut config = producer_config(settings, self.transactional_id.as_deref());
         for (name, value) in self.limits.properties() {
             config.set(name, value);
+        }
+        for (name, value) in properties {
+            config.set(*name, value);
         }
         let producer = ThreadedProducer::from_config_and_context(&config, context)
             .map_err(|error| SinkError::Refused(format!("the Kafka client cannot be set up: {}", explain(&error))))?;

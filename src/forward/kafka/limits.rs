@@ -99,6 +99,11 @@ impl Limits {
         self.refused.contains_key(&place(line))
     }
 
+    /// Returns why a line will never be taken.
+    pub(super) fn refusal(&self, line: &Line) -> Option<&str> {
+        self.refused.get(&place(line)).map(String::as_str)
+    }
+
     /// Notes a line that will never be taken.
     pub(super) fn refuse(&mut self, line: &Line, reason: impl Into<String>) {
         self.refused.insert(place(line), reason.into());

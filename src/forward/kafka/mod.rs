@@ -8,6 +8,7 @@ mod calls;
 mod client;
 mod cursor_probe;
 mod cursors;
+pub(crate) mod fleet;
 mod ledger;
 mod limits;
 mod mock;

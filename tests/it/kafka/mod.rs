@@ -4,6 +4,8 @@ pub(crate) mod broker;
 mod check;
 mod configs;
 mod delivery;
+#[cfg(unix)]
+mod fleet;
 mod groups;
 mod kills;
 mod lag;

@@ -1,0 +1,249 @@
+//! A member of a fleet: the real binary, stand-in services, and the broker in a process of its own.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use trailkeeper::sandbox::{Api, Sandbox};
+
+use super::broker::{Broker, Message};
+use crate::support::random::{many, random};
+use crate::support::{Catalog, Process, Run, at, event, events, lines_by_file, serve};
+
+/// Longer than a member needs for everything on a slow machine.
+const LONG_ENOUGH: Duration = Duration::from_secs(90);
+
+/// How often the member is killed.
+const KILLS: u32 = 25;
+
+const STREAMS: [(Api, &str); 2] = [(Api::Mail, "mail-audit"), (Api::Tfc, "tfc-audit")];
+
+/// Several organizations with services of their own, and the settings of a fleet for them.
+struct Fleet {
+    broker: Broker,
+    catalog: Catalog,
+    services: BTreeMap<String, Sandbox>,
+}
+
+impl Fleet {
+    /// Organizations whose streams have so many records, and the topics for them.
+    fn of(organizations: usize, records: i64) -> Self {
+        let broker = Broker::start();
+        for (_, topic) in STREAMS {
+            broker.ask(&format!("create {topic} 2"));
+            broker.ask(&format!("config {topic} message.timestamp.type LogAppendTime"));
+        }
+        let catalog = Catalog::bare();
+        fs::create_dir(catalog.root().join("env")).unwrap();
+        let mut fleet = Self {
+            broker,
+            catalog,
+            services: BTreeMap::new(),
+        };
+        let address = fleet.broker.address().to_owned();
+        fleet.write(
+            "common",
+            &format!(
+                "FLEET_ID=trails\nFLEET_BUCKETS=4\nKAFKA_SERVER={address}\nKAFKA_TIMEOUT_SECONDS=10\nRETRY_DELAY_SECONDS=0.001\n\
+                 MAIL_KAFKA_TOPIC=mail-audit\nTFC_KAFKA_TOPIC=tfc-audit\nKAFKA_PROPERTIES=session.timeout.ms=6000\n"
+            ),
+        );
+        for number in 0..organizations {
+            let service = serve(|options| {
+                STREAMS.into_iter().fold(options, |options, (api, _)| {
+                    options.give(api, events(api, records, 600))
+                })
+            });
+            let variables = service.variables().into_iter();
+            let text: String = variables.map(|(name, value)| format!("{name}={value}\n")).collect();
+            let name = format!("o{number}");
+            fleet.write(&name, &text);
+            fleet.services.insert(name, service);
+        }
+        fleet
+    }
+
+    fn write(&self, name: &str, text: &str) {
+        fs::write(self.catalog.root().join("env").join(format!("{name}.env")), text).unwrap();
+    }
+
+    fn run(&self, arguments: &[&str]) -> Run {
+        let arguments: Vec<_> = ["fleet"]
+            .iter()
+            .chain(arguments)
+            .chain(&["--env-dir", "env"])
+            .copied()
+            .collect();
+        self.catalog.run(&arguments)
+    }
+
+    #[track_caller]
+    fn init(&self) -> Run {
+        let run = self.run(&["init"]);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+        run
+    }
+
+    fn member(&self) -> Process {
+        self.catalog
+            .start(&["fleet", "run", "--interval", "1s", "--env-dir", "env"])
+    }
+
+    /// How often each record of an organization is in a topic, by its line.
+    fn committed(&self, organization: &str, topic: &str) -> BTreeMap<String, usize> {
+        let mut counts = BTreeMap::new();
+        let messages = self.broker.committed(topic).into_iter();
+        for message in messages.filter(|message| message.header("organization") == organization) {
+            *counts.entry(message.value).or_default() += 1;
+        }
+        counts
+    }
+
+    /// Whether every record of every service is in its topic.
+    fn is_complete(&self) -> bool {
+        self.services.iter().all(|(name, service)| {
+            STREAMS.into_iter().all(|(api, topic)| {
+                let kept = self.committed(name, topic);
+                expected(service, api).iter().all(|line| kept.contains_key(line))
+            })
+        })
+    }
+
+    /// Waits until every record is there, and has the member end; what it said.
+    #[track_caller]
+    fn wait_and_end(&self, member: Process) -> Run {
+        let begun = Instant::now();
+        while !self.is_complete() && begun.elapsed() < LONG_ENOUGH {
+            thread::sleep(Duration::from_millis(50));
+        }
+        let is_complete = self.is_complete();
+        let ended = member.terminate();
+        assert!(is_complete && ended.code == 0, "{}: {}", ended.code, ended.stderr);
+        ended
+    }
+
+    /// Every record is in its topic once, and nothing else is.
+    #[track_caller]
+    fn assert_exactly_once(&self) {
+        for (name, service) in &self.services {
+            for (api, topic) in STREAMS {
+                let kept = self.committed(name, topic);
+                let expected = expected(service, api);
+                let lost: Vec<_> = expected.iter().filter(|line| !kept.contains_key(*line)).collect();
+                let twice: Vec<_> = kept.iter().filter(|(_, count)| **count > 1).collect();
+                assert!(
+                    lost.is_empty() && twice.is_empty(),
+                    "{name} {topic}: lost {lost:?}, twice {twice:?}"
+                );
+                assert_eq!(kept.len(), expected.len(), "{name} {topic}");
+            }
+        }
+    }
+
+    fn state(&self) -> Vec<Message> {
+        self.broker.committed("trails.state")
+    }
+}
+
+/// The lines of the records of a service.
+fn expected(service: &Sandbox, api: Api) -> BTreeSet<String> {
+    lines_by_file(api, &service.events(api))
+        .into_values()
+        .flatten()
+        .collect()
+}
+
+#[test]
+fn the_topics_are_made_once_and_not_with_other_buckets() {
+    let fleet = Fleet::of(1, 1);
+    let refused = fleet.run(&["run"]);
+    assert_eq!(refused.code, 1, "{}", refused.stderr);
+    assert!(
+        refused
+            .stderr
+            .contains("there is no topic `trails.state`: make it with `trailkeeper fleet init`"),
+        "{}",
+        refused.stderr
+    );
+    let made = fleet.init();
+    assert_eq!(
+        made.stdout,
+        "The fleet trails has 4 buckets: made trails.state and trails.rejected.\n"
+    );
+    let again = fleet.init();
+    assert!(
+        again.stdout.contains("all topics were there, nothing was to be done"),
+        "{}",
+        again.stdout
+    );
+    assert_eq!(fleet.broker.ask("partitions trails.state"), ["4"]);
+    assert_eq!(fleet.state().len(), 4);
+    let common = fs::read_to_string(fleet.catalog.root().join("env/common.env")).unwrap();
+    fleet.write("common", &common.replace("FLEET_BUCKETS=4", "FLEET_BUCKETS=8"));
+    let other = fleet.run(&["init"]);
+    assert_eq!(other.code, 1);
+    assert!(
+        other.stderr.contains("has 4 partitions, and FLEET_BUCKETS is 8"),
+        "{}",
+        other.stderr
+    );
+    fleet.write(
+        "common",
+        &common.replace("FLEET_ID=trails", "FLEET_ID=others\nFLEET_STATE_TOPIC=trails.state"),
+    );
+    let other = fleet.run(&["init"]);
+    assert!(
+        other.stderr.contains("is that of the fleet `trails`"),
+        "{}",
+        other.stderr
+    );
+}
+
+#[test]
+fn one_member_collects_everything_and_what_comes_later_each_once() {
+    let fleet = Fleet::of(3, 40);
+    fleet.init();
+    let member = fleet.member();
+    let begun = Instant::now();
+    while !fleet.is_complete() && begun.elapsed() < LONG_ENOUGH {
+        thread::sleep(Duration::from_millis(50));
+    }
+    for (api, _) in STREAMS {
+        fleet.services["o1"].add(
+            api,
+            vec![event(api, at(5), "later"), event(api, at(90), "a little late")],
+        );
+    }
+    fleet.wait_and_end(member);
+    fleet.assert_exactly_once();
+    let message = fleet.broker.committed("tfc-audit").remove(0);
+    assert_eq!(message.header("stream"), "tfc");
+    assert_eq!(message.header("dedup-id").len(), 32);
+    assert_eq!(
+        fleet.broker.ask("group trails")[0].split(' ').next(),
+        Some("Empty"),
+        "it has left the group"
+    );
+}
+
+#[test]
+fn killed_at_random_moments_a_member_loses_nothing_and_repeats_nothing() {
+    let fleet = Fleet::of(2, 30);
+    fleet.init();
+    let mut random = random();
+    for round in 0..many(KILLS) {
+        let member = fleet.member();
+        thread::sleep(Duration::from_millis(random.u64(0..1_500)));
+        for (api, _) in STREAMS {
+            let name = format!("o{}", random.usize(0..2));
+            let new = (0..random.u32(0..4)).map(|n| event(api, at(random.i64(1..100)), &format!("{round}-{n}")));
+            fleet.services[&name].add(api, new.collect());
+        }
+        thread::sleep(Duration::from_millis(random.u64(0..700)));
+        member.kill();
+    }
+    let member = fleet.member();
+    fleet.wait_and_end(member);
+    fleet.assert_exactly_once();
+}
