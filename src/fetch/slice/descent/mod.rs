@@ -620,7 +620,8 @@ impl Descent {
         let is_part = from < self.slice.to;
         if is_part {
             self.slice.from = from;
-            self.open_from = from;
+            // Where nothing is known below, what the next answer has to hold is asked for all the same.
+            self.open_from = from.min(self.oldest);
             self.floor = Floor::Awaited;
         }
         is_part
