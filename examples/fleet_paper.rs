@@ -87,7 +87,7 @@ const ASSUMPTIONS: &[Assumption] = &[
     ("identity_bytes", 32.0, "two 128-bit hashes (src/fleet/identities.rs)"),
     (
         "identities_full",
-        256.0,
+        64.0,
         "identities in a part, after which the next begins (src/fleet/identities.rs)",
     ),
     (
@@ -97,7 +97,7 @@ const ASSUMPTIONS: &[Assumption] = &[
     ),
     (
         "closed_after",
-        3_600.0,
+        600.0,
         "seconds until what was written is compacted: segment.ms of `fleet init`",
     ),
     ("session", 10.0, "of a member without heartbeats, in seconds"),

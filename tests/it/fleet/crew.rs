@@ -3,17 +3,24 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use trailkeeper::json;
-use trailkeeper::sandbox::{Api, Sandbox};
+use trailkeeper::sandbox::{Action, Answer, Api, Sandbox, Seen, Step, When};
 
 use super::storm::Fleet;
 use crate::kafka::broker::Broker;
 use crate::support::{Catalog, Run, at, event, events, serve};
 
 /// The streams of each organization, with the topic of all.
-pub(super) const STREAMS: [(Api, &str); 2] = [(Api::Mail, "audit-mail"), (Api::Tfc, "audit-tfc")];
+pub(super) const STREAMS: [(Api, &str); 3] = [
+    (Api::Mail, "audit-mail"),
+    (Api::Tfc, "audit-tfc"),
+    (Api::Port, "audit-port"),
+];
 
 /// How many buckets the fleet has: fewer than organizations, more than members.
 const BUCKETS: &str = "8";
@@ -29,6 +36,7 @@ pub(super) struct Crew {
     pub(super) catalog: Catalog,
     services: BTreeMap<String, Sandbox>,
     session: Duration,
+    is_calm: Arc<AtomicBool>,
 }
 
 impl Crew {
@@ -54,7 +62,12 @@ impl Crew {
         let mut services = BTreeMap::new();
         for number in 0..organizations {
             let name = format!("org{number:02}");
-            let service = serve(|options| options);
+            // Less than what a round brings, so that there is more than a page of it.
+            let service = serve(|mut options| {
+                options[Api::Tfc].page_cap = Some(9);
+                options[Api::Port].page_cap = Some(20);
+                options
+            });
             let variables = service.variables().into_iter();
             let lines = variables.map(|(name, value)| format!("{name}={value}\n"));
             fs::write(folder.join(format!("{name}.env")), lines.collect::<String>()).unwrap();
@@ -64,6 +77,7 @@ impl Crew {
             catalog,
             services,
             session: SESSION,
+            is_calm: Arc::default(),
         };
         let init = crew.run(&["init"]);
         assert_eq!(init.code, 0, "{}", init.stderr);
@@ -75,6 +89,25 @@ impl Crew {
         self.session = session;
         let properties = format!("{PROPERTIES},session.timeout.ms={}", session.as_millis());
         self.catalog.set("KAFKA_PROPERTIES", properties);
+        self
+    }
+
+    /// Has all services fail now and then, until all is calm, each in its own way: refuse, break off, say nothing, ask for patience, be behind.
+    pub(super) fn with_troubles(self) -> Self {
+        let troubles = [
+            (5, Action::Close),
+            (7, Action::Answer(Answer::json(503, "{}"))),
+            (11, Action::CutBody(40)),
+            (13, Action::TooManyRequests(Duration::from_millis(100))),
+            (17, Action::Lag(TimeDelta::seconds(20))),
+        ];
+        for service in self.services.values() {
+            for (nth, trouble) in troubles.clone() {
+                let is_over = self.is_calm.clone();
+                let is_nth = move |seen: &Seen| seen.number.is_multiple_of(nth) && !is_over.load(Ordering::Relaxed);
+                service.step(Step::new(When::Picked(Arc::new(is_nth)), trouble));
+            }
+        }
         self
     }
 
@@ -121,6 +154,7 @@ fn prefix(api: Api) -> &'static str {
     match api {
         Api::Mail => "MAIL",
         Api::Tfc => "TFC",
+        Api::Port => "PORT",
         other => panic!("no stream of these tests: {other:?}"),
     }
 }
@@ -152,8 +186,13 @@ impl Fleet for Crew {
         STREAMS.map(|(_, topic)| topic.to_owned()).to_vec()
     }
 
+    fn calm(&self) {
+        self.is_calm.store(true, Ordering::Relaxed);
+    }
+
     fn give(&mut self, organization: &str, id: &str, seconds_ago: i64) -> String {
-        let (api, _) = STREAMS[id.len() % 2];
+        let sum: usize = id.bytes().map(usize::from).sum();
+        let (api, _) = STREAMS[sum % STREAMS.len()];
         let record = event(api, at(seconds_ago), id);
         let line = line(&record.text);
         self.services[organization].add(api, vec![record]);

@@ -19,7 +19,11 @@ const ROUNDS: u32 = 16;
 fn storm(name: &str, blows: &[Blow], takeovers: &[Blow]) {
     let broker = Broker::start();
     let crew = Crew::new(&broker, 12);
-    let mut storm = Storm::of(&broker, crew, 3, name);
+    storm_over(&broker, crew, name, blows, takeovers);
+}
+
+fn storm_over(broker: &Broker, crew: Crew, name: &str, blows: &[Blow], takeovers: &[Blow]) {
+    let mut storm = Storm::of(broker, crew, 3, name);
     for organization in storm.fleet.organizations() {
         let lines = storm.fleet.begin_with(&organization, 40);
         lines.into_iter().for_each(|line| storm.note(line));
@@ -143,6 +147,21 @@ fn first_collections_that_are_under_way_are_taken_over() {
     let verdict = storm.end();
     println!("{}", storm.told());
     assert_eq!(verdict, Verdict::default());
+}
+
+#[test]
+#[ignore = "the program has no fleet yet"]
+fn services_that_fail_now_and_then_lose_and_repeat_nothing_either() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 8).with_troubles();
+    let blows = [
+        Blow::Kill,
+        Blow::Freeze,
+        Blow::Rebalance,
+        Blow::SlowCommits,
+        Blow::LostAnswers,
+    ];
+    storm_over(&broker, crew, "troubles", &blows, &[]);
 }
 
 #[test]

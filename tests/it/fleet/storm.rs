@@ -24,7 +24,7 @@ const QUIET: Duration = Duration::from_secs(3);
 const RUN: Duration = Duration::from_secs(5);
 
 /// How long what is late may take at the end.
-const SETTLING: Duration = Duration::from_secs(10);
+const SETTLING: Duration = Duration::from_secs(60);
 
 /// How often services give something, in milliseconds.
 const STEP: usize = 100;
@@ -42,6 +42,9 @@ pub(super) trait Fleet {
 
     /// The topics of their records.
     fn topics(&self) -> Vec<String>;
+
+    /// What is wrong with the services is over.
+    fn calm(&self) {}
 
     /// Has the service of an organization give a record that is so many seconds old; the line that it has to become.
     fn give(&mut self, organization: &str, id: &str, seconds_ago: i64) -> String;
@@ -266,6 +269,7 @@ impl<'a, F: Fleet> Storm<'a, F> {
 
     /// Nothing happens any more: all members that there should be are there, and none has ended by itself.
     pub(super) fn calm(&mut self) {
+        self.fleet.calm();
         self.broker.ask("behave");
         self.broker.ask("restart");
         self.thaw(Instant::now() + 2 * PATIENCE);
