@@ -296,7 +296,7 @@ impl Command {
             Command::Search(arguments) if arguments.selection.json => return Form::JsonOnStderr,
             Command::Search(_) => false,
             Command::Collect(arguments) => arguments.json,
-            Command::Fleet(_) => false,
+            Command::Fleet(arguments) => arguments.is_json(),
             Command::Reconcile(arguments) => arguments.json,
             Command::Check(arguments) => arguments.selection.json,
             Command::Status(arguments) => arguments.selection.json,

@@ -10,6 +10,7 @@ use tracing::{Instrument, Span};
 
 use super::committer::{self, BucketClient, BucketGone};
 use super::member::Shared;
+use super::news::News;
 use super::state::{BucketState, OwnerState};
 use super::stream::{Collecting, name_of};
 use crate::forward::kafka::fleet::{BucketError, BucketProducer, Outgoing, read_partitions};
@@ -51,11 +52,13 @@ pub(super) async fn keep(shared: Arc<Shared>, bucket: i32, stop: Shutdown) {
             let pause = match hold(&shared, bucket, &stop).await {
                 Ended::Stopped => return,
                 Ended::Fenced => {
+                    shared.tell(News::Fenced);
                     tracing::info!("another member has taken the bucket over");
                     failures = 0;
                     AFTER_FENCING
                 }
                 Ended::Failed(problem) => {
+                    shared.tell(News::Failed);
                     failures += 1;
                     let pause = FIRST_WAIT.saturating_mul(1 << failures.min(10)).min(LONGEST_WAIT);
                     tracing::error!(
@@ -99,10 +102,14 @@ async fn hold(shared: &Arc<Shared>, bucket: i32, stop: &Shutdown) -> Ended {
     }
     let (end, streams_stop) = shutdown::channel();
     let mut streams = begin(shared, (bucket, client), state, &streams_stop);
+    shared.tell(News::TakenOver);
     tracing::info!(streams = streams.len(), "the bucket is taken over");
     let why = watch(&beat, stop, &mut committing, &mut streams).await;
     end.trigger();
     while streams.join_next().await.is_some() {}
+    if matches!(why, Some(Ended::Stopped)) {
+        beat.say_no_more().await;
+    }
     drop(beat);
     match why {
         // The last client is gone, so the thread ends.
@@ -209,22 +216,26 @@ struct Beat<'a> {
 
 impl Beat<'_> {
     async fn say(&self) -> Result<(), BucketGone> {
-        let Self {
-            shared,
-            bucket,
-            since,
-            client,
-        } = self;
+        let Self { shared, since, .. } = self;
         let now = (shared.clock)();
         let (key, value) = OwnerState::new(&shared.member, &shared.config, *since, now).message();
+        self.commit(key, Some(value), now).await
+    }
+
+    /// Says that nobody has the bucket. Who has taken it over says otherwise, and this is refused.
+    async fn say_no_more(&self) {
+        let _ = self.commit(OwnerState::key(), None, (self.shared.clock)()).await;
+    }
+
+    async fn commit(&self, key: Vec<u8>, payload: Option<Vec<u8>>, now: DateTime<Utc>) -> Result<(), BucketGone> {
         let message = Outgoing {
-            topic: Arc::clone(&shared.state_topic),
-            partition: Some(*bucket),
+            topic: Arc::clone(&self.shared.state_topic),
+            partition: Some(self.bucket),
             key,
-            payload: Some(value),
+            payload,
             time: None,
             headers: Vec::new(),
         };
-        client.commit(Vec::new(), vec![message], now).await.map(drop)
+        self.client.commit(Vec::new(), vec![message], now).await.map(drop)
     }
 }

@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use crate::record::Record;
 
 /// A part that holds so many identities gets no more.
-const FULL: usize = 256;
+const FULL: usize = 64;
 
 /// The most identities that are added to one part at once.
 const MOST: usize = 12_000;
@@ -274,7 +274,7 @@ mod tests {
         stored(identities.take_changes(), &mut state);
         let identities = read(&state);
         assert_eq!(identities.sizes().0, 1_000);
-        assert!((4..=6).contains(&identities.sizes().1), "{:?}", identities.sizes());
+        assert!((13..=18).contains(&identities.sizes().1), "{:?}", identities.sizes());
         for number in 0..1_000 {
             let record = record(&number.to_string(), TIME);
             assert_eq!(identities.verdicts(&[record]), [Verdict::Duplicate]);

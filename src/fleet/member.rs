@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::bucket::bucket_of;
 use super::held_bucket;
 use super::making::{CheckedTopics, check_topics};
+use super::news::News;
 use crate::config::{FleetSettings, FleetStream};
 use crate::fetch::host::Hosts;
 use crate::forward::kafka::fleet::{Group, GroupEvent};
@@ -30,6 +31,8 @@ pub(crate) struct MemberOptions {
     pub(crate) interval: Duration,
     /// Returns the current time.
     pub(crate) clock: fn() -> DateTime<Utc>,
+    /// Told what happens.
+    pub(crate) news: mpsc::UnboundedSender<News>,
 }
 
 /// What all buckets of a member share.
@@ -48,6 +51,7 @@ pub(super) struct Shared {
     pub(super) member: String,
     pub(super) interval: Duration,
     pub(super) clock: fn() -> DateTime<Utc>,
+    news: mpsc::UnboundedSender<News>,
     /// Whether a broker answered lately.
     is_reachable: watch::Receiver<bool>,
 }
@@ -64,6 +68,11 @@ pub(crate) enum MemberError {
 }
 
 impl Shared {
+    /// Tells what has happened; if nobody listens any more, the member is about to end.
+    pub(super) fn tell(&self, news: News) {
+        let _ = self.news.send(news);
+    }
+
     /// Returns the streams of a bucket.
     pub(super) fn streams_of(&self, bucket: i32) -> &[FleetStream] {
         self.streams.get(&bucket).map_or(&[], Vec::as_slice)
@@ -118,6 +127,7 @@ impl Buckets {
                 twice.stop.trigger();
             }
         }
+        self.tell();
     }
 
     /// Has buckets end, and does not wait for that: the member who gets them fences what goes on.
@@ -129,6 +139,15 @@ impl Buckets {
             }
         }
         self.ending.retain(|_, task| !task.is_finished());
+        self.tell();
+    }
+
+    fn tell(&self) {
+        let streams = self.held.keys().flat_map(|bucket| self.shared.streams_of(*bucket));
+        self.shared.tell(News::Holds {
+            buckets: self.held.len(),
+            streams: streams.map(|stream| stream.settings.name()).collect(),
+        });
     }
 
     /// Ends all of them, and waits until they have ended.
@@ -152,6 +171,7 @@ pub(crate) async fn run(options: MemberOptions, shutdown: &Shutdown) -> Result<(
         config,
         interval,
         clock,
+        news,
     } = options;
     let CheckedTopics {
         buckets,
@@ -177,8 +197,12 @@ pub(crate) async fn run(options: MemberOptions, shutdown: &Shutdown) -> Result<(
         member: member_name(),
         interval,
         clock,
+        news,
         is_reachable: group.reachable(),
         fleet,
+    });
+    shared.tell(News::Joined {
+        member: shared.member.clone(),
     });
     tracing::info!(
         member = shared.member,

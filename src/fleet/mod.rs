@@ -14,6 +14,8 @@ mod identities;
 pub(crate) mod making;
 pub(crate) mod member;
 mod message;
+pub(crate) mod news;
 pub(crate) mod state;
+pub(crate) mod status;
 mod stream;
 mod writer;

@@ -97,6 +97,11 @@ impl OwnerState {
     pub(crate) fn message(&self) -> (Vec<u8>, Vec<u8>) {
         (OWNER.into(), json(self))
     }
+
+    /// Returns the key of its message.
+    pub(crate) fn key() -> Vec<u8> {
+        OWNER.into()
+    }
 }
 
 impl StreamState {

@@ -3,19 +3,22 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
 use super::committer::BucketClient;
 use super::member::Shared;
 use super::message::Messages;
+use super::news::News;
 use super::state::KeptStream;
 use super::writer::{FleetWriter, Known, Place};
 use crate::config::{FleetStream, StreamSettings};
 use crate::coverage::Scope;
 use crate::process::shutdown::Shutdown;
-use crate::run::follow::{share, wait};
+use crate::run::follow::{RunReport, share, wait};
 use crate::run::steps::StepSender;
 use crate::run::stream::{RunContext, fetch};
+use crate::run::summary::{StreamSummary, Times};
 use crate::run::{CollectError, Collected};
 use crate::window::{Range, bound};
 
@@ -83,11 +86,14 @@ impl Collecting {
             let is_long = self.known.state.last_record.is_none();
             let shared = Arc::clone(&self.shared);
             let slot = shared.slots.take(async move { is_long }).await;
+            let began = (self.shared.clock)();
             let collected = self.collect().await;
             drop(slot);
             log(&collected);
             match &collected.failure {
-                Some(CollectError::BucketGone | CollectError::Stopped) => return,
+                Some(CollectError::BucketGone | CollectError::Stopped) => {
+                    return self.tell(collected, began, failures, None);
+                }
                 Some(_) => failures += 1,
                 None => failures = 0,
             }
@@ -100,8 +106,23 @@ impl Collecting {
                 wait(interval, failures, fastrand::f64())
             };
             is_first = false;
+            self.tell(collected, began, failures, Some(pause));
             pause_unless_stopped(&self.stop, pause).await;
         }
+    }
+
+    fn tell(&self, collected: Collected, began: DateTime<Utc>, failures: u32, wait: Option<Duration>) {
+        let settings = &self.stream.settings;
+        let times = Times {
+            began,
+            ended: (self.shared.clock)(),
+        };
+        self.shared.tell(News::Ran(Box::new(RunReport {
+            summary: StreamSummary::new(settings.name(), collected).of(settings.organization),
+            times,
+            failures,
+            wait,
+        })));
     }
 
     /// Makes one run.

@@ -445,6 +445,7 @@ impl<'a> FleetWriter<'a> {
             None => End::Exhausted,
         };
         let entry = self.entry(end);
+        self.collected.gaps = Some(entry.gap_counts(self.settings.kind.retention));
         let is_due = self.known.written_at.is_none_or(|written| self.now - written >= BEAT);
         // Whoever takes the bucket over asks for it again: that a run was stopped is nobody's concern.
         let is_to_be_seen = end != End::Stopped && (is_due || self.known.written != self.visible(&entry));

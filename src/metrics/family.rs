@@ -32,6 +32,9 @@ pub(super) enum Name {
     EvidenceWaiting,
     EvidenceRefuses,
     EvidenceSealed,
+    FleetMember,
+    FleetBuckets,
+    FleetTakeovers,
     LogDroppedLines,
 }
 
@@ -211,6 +214,21 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::EvidenceSealed,
         "trailkeeper_evidence_last_seal_success",
         "Whether the last seal was whole: 1, or 0.",
+    ),
+    gauge(
+        Name::FleetMember,
+        "trailkeeper_fleet_member_info",
+        "The name of this member of a fleet, and the version of its settings.",
+    ),
+    gauge(
+        Name::FleetBuckets,
+        "trailkeeper_fleet_buckets",
+        "Buckets that this member of a fleet has.",
+    ),
+    counter(
+        Name::FleetTakeovers,
+        "trailkeeper_fleet_takeovers_total",
+        "Buckets that this member of a fleet has taken over, by result; fenced: another one has taken it over since.",
     ),
     counter(
         Name::LogDroppedLines,

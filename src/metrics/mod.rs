@@ -224,6 +224,26 @@ impl Metrics {
         }
     }
 
+    /// Says which member of a fleet this is, by what settings, and that it has no bucket yet.
+    pub(crate) fn fleet_member(&mut self, member: &str, config: &str) {
+        let labels = Labels::of("member", member).and("config", config);
+        self.set(Name::FleetMember, labels, 1.0);
+        self.fleet_buckets(0);
+        for result in ["complete", "fenced", "failed"] {
+            self.add(Name::FleetTakeovers, Labels::of("result", result), 0.0);
+        }
+    }
+
+    /// Sets how many buckets a member of a fleet has.
+    pub(crate) fn fleet_buckets(&mut self, buckets: usize) {
+        self.set(Name::FleetBuckets, Labels::none(), buckets as f64);
+    }
+
+    /// Counts a bucket that was taken over, or that could not be, or not be kept.
+    pub(crate) fn fleet_takeover(&mut self, result: &str) {
+        self.add(Name::FleetTakeovers, Labels::of("result", result), 1.0);
+    }
+
     /// Adds lines missing in the log file of the program.
     pub(crate) fn log_dropped(&mut self, lines: u64) {
         self.add(Name::LogDroppedLines, Labels::none(), lines as f64);

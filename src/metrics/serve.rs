@@ -41,7 +41,8 @@ pub(crate) struct Served {
     pub(crate) text: watch::Receiver<String>,
     /// How the last runs ended.
     pub(crate) health: watch::Receiver<Health>,
-    pub(crate) page: PageCache,
+    /// None where there is no archive to show.
+    pub(crate) page: Option<PageCache>,
     /// Returns the current time.
     pub(crate) clock: fn() -> DateTime<Utc>,
 }
@@ -137,7 +138,14 @@ async fn healthz(State(served): State<Arc<Served>>) -> Response {
 }
 
 async fn page(State(served): State<Arc<Served>>) -> Response {
-    let Some(page) = served.page.page().await else {
+    let Some(page) = &served.page else {
+        return (
+            StatusCode::NOT_FOUND,
+            "There is no archive here: ask for /metrics or /healthz.\n",
+        )
+            .into_response();
+    };
+    let Some(page) = page.page().await else {
         let later = "The page is being made: the day files are read for the first time. Ask again soon.\n";
         return (StatusCode::SERVICE_UNAVAILABLE, [(RETRY_AFTER, "10")], later).into_response();
     };

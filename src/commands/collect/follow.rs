@@ -144,7 +144,7 @@ impl Observer<'_> {
         Ok(Served {
             text: self.exporter.text(),
             health: self.health.subscribe(),
-            page: PageCache::start(Box::new(move || page.make())).map_err(CommandError::setup)?,
+            page: Some(PageCache::start(Box::new(move || page.make())).map_err(CommandError::setup)?),
             clock,
         })
     }
@@ -304,7 +304,7 @@ fn places(session: &Session<'_>) -> Vec<StreamPlace> {
 }
 
 /// Opens the listener of `--metrics-listen`, if that is given.
-async fn bind(address: Option<SocketAddr>) -> Result<Option<Listener>, ListenError> {
+pub(in crate::commands) async fn bind(address: Option<SocketAddr>) -> Result<Option<Listener>, ListenError> {
     match address {
         Some(address) => listen(address).await.map(Some),
         None => Ok(None),
@@ -323,7 +323,7 @@ async fn listen(address: SocketAddr) -> Result<Listener, ListenError> {
     Ok(listener)
 }
 
-async fn serve(listener: Listener, served: Served, shutdown: Shutdown) {
+pub(in crate::commands) async fn serve(listener: Listener, served: Served, shutdown: Shutdown) {
     let end = async move { shutdown.requested().await };
     if let Err(error) = listener.serve(served, end).await {
         tracing::error!("metrics are no longer served: {error}");

@@ -1,6 +1,6 @@
 //! `trailkeeper collect`: fetches new records, once or repeatedly.
 
-mod follow;
+pub(super) mod follow;
 mod once;
 mod sampler;
 mod served_page;

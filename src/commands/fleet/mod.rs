@@ -3,6 +3,7 @@
 mod init;
 mod run;
 mod settings;
+mod status;
 
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -22,6 +23,7 @@ pub(super) const EXAMPLES: &str = "\
 Examples:
   trailkeeper fleet init --env-dir /etc/trailkeeper/fleet --replication 3 --min-insync 2
   trailkeeper fleet run --env-dir /etc/trailkeeper/fleet --interval 60s
+  trailkeeper fleet status --env-dir /etc/trailkeeper/fleet
 
 A stream is on where its own topic is set (MAIL_KAFKA_TOPIC, TFC_KAFKA_TOPIC); its folder and base name are not needed, since nothing is
 kept on the disk of a member. FLEET_ID names the fleet, KAFKA_SERVER and the other variables of Kafka say how it is reached; with
@@ -33,6 +35,8 @@ enum Action {
     Init(init::Arguments),
     /// Collect as a member of the fleet, until Ctrl-C or SIGTERM
     Run(run::Arguments),
+    /// Show how the fleet stands: organizations, owners, ages, failures, members, buckets without an owner
+    Status(status::Arguments),
 }
 
 /// Runs one of them.
@@ -40,15 +44,22 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     match &arguments.action {
         Action::Init(arguments) => init::run(arguments, log, clock).await,
         Action::Run(arguments) => run::run(arguments, log, clock).await,
+        Action::Status(arguments) => status::run(arguments, clock).await,
     }
 }
 
 impl Arguments {
+    /// Returns whether the result is printed as JSON.
+    pub(super) fn is_json(&self) -> bool {
+        matches!(&self.action, Action::Status(arguments) if arguments.json)
+    }
+
     /// Returns where it is said from where the settings are read.
     pub(super) fn settings(&mut self) -> &mut SettingsArguments {
         match &mut self.action {
             Action::Init(arguments) => &mut arguments.settings,
             Action::Run(arguments) => &mut arguments.settings,
+            Action::Status(arguments) => &mut arguments.settings,
         }
     }
 
@@ -57,6 +68,7 @@ impl Arguments {
         match &self.action {
             Action::Init(arguments) => arguments.verbosity,
             Action::Run(arguments) => arguments.verbosity,
+            Action::Status(arguments) => arguments.verbosity,
         }
     }
 }

@@ -101,6 +101,7 @@ impl Examples {
         examples.expiring();
         examples.copying();
         examples.organizations();
+        examples.fleet();
         examples.errors();
         examples
     }
@@ -115,6 +116,7 @@ impl Examples {
         let section = match arguments {
             _ if is_error => "Errors",
             ["copy", "--from", ..] => "copy --from",
+            ["fleet", "status", ..] => "fleet status",
             ["verify", "--evidence", ..] => "verify --evidence",
             ["verify", "--proof", ..] => "verify --proof",
             ["verify", "--page", ..] => "verify --page",
@@ -141,6 +143,36 @@ impl Examples {
         self.follow(&catalog, &["--env-dir", "organizations"], |_| true);
         self.health_of(&catalog, &["--env-dir", "organizations"]);
         self.run(&catalog, &["status", "--env-dir", "organizations", "--org", "wrong"]);
+    }
+
+    /// A fleet while it has a member and after that, and what another fleet says of it.
+    fn fleet(&mut self) {
+        let (sandbox, broker) = (sandbox(), Broker::start());
+        broker.ask("create mail 1");
+        broker.ask("config mail message.timestamp.type LogAppendTime");
+        let mut catalog = Catalog::of(&sandbox, &[])
+            .with("FLEET_ID", "trails")
+            .with("FLEET_BUCKETS", "2")
+            .with("KAFKA_SERVER", broker.address())
+            .with("MAIL_KAFKA_TOPIC", "mail")
+            .with("TFC_KAFKA_TOPIC", "mail")
+            .with("TFC_API_URL", "http://127.0.0.1:9/")
+            .with("TFC_MAX_RETRIES", "0");
+        assert_eq!(catalog.run(&["fleet", "init"]).code, 0);
+        let member = catalog.start(&["fleet", "run", "--interval", "1s"]);
+        let status = || {
+            let run = catalog.run(&["fleet", "status", "--json"]);
+            serde_json::from_str::<Value>(&run.stdout).unwrap()
+        };
+        wait_until("both streams have made a run", PATIENCE, || {
+            status()["streams"].as_array().is_some_and(|streams| streams.len() == 2)
+        });
+        self.run(&catalog, &["fleet", "status"]);
+        assert_eq!(member.terminate().code, 0);
+        self.run(&catalog, &["fleet", "status"]);
+        catalog.set("FLEET_ID", "others");
+        catalog.set("FLEET_STATE_TOPIC", "trails.state");
+        self.run(&catalog, &["fleet", "status"]);
     }
 
     /// Copies of archives with and without evidence, and what comes back.

@@ -12,7 +12,8 @@ use examples::Examples;
 use observed::{Observed, Seen};
 
 /// The sections that are not of a command with `--json` alone.
-const OTHER_SECTIONS: [&str; 11] = [
+const OTHER_SECTIONS: [&str; 12] = [
+    "fleet status",
     "Errors",
     "copy --from",
     "collect --follow",

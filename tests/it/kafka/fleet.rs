@@ -5,11 +5,14 @@ use std::fs;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use trailkeeper::sandbox::{Api, Sandbox};
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::Value;
+use trailkeeper::sandbox::{Api, Event, Sandbox};
 
 use super::broker::{Broker, Message};
 use crate::support::random::{many, random};
-use crate::support::{Catalog, Process, Run, at, event, events, lines_by_file, serve};
+use crate::support::{Catalog, PATIENCE, Process, Run, at, event, events, lines_by_file, serve, wait_until};
 
 /// Longer than a member needs for everything on a slow machine.
 const LONG_ENOUGH: Duration = Duration::from_secs(90);
@@ -141,6 +144,35 @@ impl Fleet {
         }
     }
 
+    /// A producer that is none of the fleet's.
+    fn stranger(&self, transactional_id: Option<&str>) -> ThreadedProducer<DefaultProducerContext> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", self.broker.address());
+        if let Some(id) = transactional_id {
+            config.set("transactional.id", id);
+        }
+        config.create().unwrap()
+    }
+
+    /// Writes a message to the state, as another version would.
+    fn write_state(&self, partition: i32, key: &str, value: &str) {
+        let producer = self.stranger(None);
+        let record = BaseRecord::to("trails.state")
+            .partition(partition)
+            .key(key)
+            .payload(value);
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+        producer.flush(Duration::from_secs(30)).unwrap();
+    }
+
+    fn status(&self) -> (i32, Value) {
+        let run = self.run(&["status", "--json"]);
+        (
+            run.code,
+            serde_json::from_str(&run.stdout).unwrap_or_else(|_| panic!("{}{}", run.stdout, run.stderr)),
+        )
+    }
+
     fn state(&self) -> Vec<Message> {
         self.broker.committed("trails.state")
     }
@@ -246,4 +278,149 @@ fn killed_at_random_moments_a_member_loses_nothing_and_repeats_nothing() {
     let member = fleet.member();
     fleet.wait_and_end(member);
     fleet.assert_exactly_once();
+}
+
+/// The bucket of each organization, by the state.
+fn buckets(status: &Value) -> BTreeMap<String, i32> {
+    let streams = status["streams"].as_array().unwrap().iter();
+    let bucket = |stream: &Value| {
+        let organization = stream["organization"].as_str().unwrap().to_owned();
+        (organization, stream["bucket"].as_i64().unwrap() as i32)
+    };
+    streams.map(bucket).collect()
+}
+
+#[test]
+fn the_status_shows_who_has_what_and_after_the_end_that_nobody_has() {
+    let fleet = Fleet::of(2, 5);
+    fleet.init();
+    let member = fleet.member();
+    wait_until("all is there, and every stream has noted its run", PATIENCE, || {
+        let (code, status) = fleet.status();
+        code == 0
+            && status["streams"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .all(|stream| stream["records"] == 5)
+            && fleet.is_complete()
+    });
+    let (_, status) = fleet.status();
+    assert_eq!(status["members"][0]["buckets"], 4, "{status}");
+    assert_eq!(status["streams"].as_array().unwrap().len(), 4);
+    let owner = &status["members"][0]["member"];
+    assert!(
+        status["streams"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|stream| stream["owner"] == *owner && stream["open_gaps"] == 0),
+        "{status}"
+    );
+    let text = fleet.run(&["status"]);
+    assert!(
+        text.stdout.starts_with("The fleet trails has 4 buckets.\n") && text.stdout.contains("o1/yandex-mail"),
+        "{}",
+        text.stdout
+    );
+    fleet.wait_and_end(member);
+    let (code, status) = fleet.status();
+    assert_eq!((code, &status["unowned"]), (3, &serde_json::json!([0, 1, 2, 3])));
+}
+
+#[test]
+fn what_a_newer_version_has_written_stops_its_bucket_and_no_other() {
+    let fleet = Fleet::of(6, 5);
+    fleet.init();
+    let first = fleet.member();
+    fleet.wait_and_end(first);
+    let buckets = buckets(&fleet.status().1);
+    let stopped = buckets["o0"];
+    assert!(buckets.values().any(|bucket| *bucket != stopped), "{buckets:?}");
+    fleet.write_state(stopped, "stream:o0/tfc", r#"{"version":99,"whatever":[]}"#);
+    for service in fleet.services.values() {
+        service.add(Api::Tfc, vec![event(Api::Tfc, at(3), "later")]);
+    }
+    let mut member = fleet.member();
+    let complaint = member.complaint_with("was written by a newer version of trailkeeper");
+    assert!(complaint.contains("stream:o0/tfc"), "{complaint}");
+    let others = || buckets.iter().filter(|(_, bucket)| **bucket != stopped);
+    let has_later = |name: &String| fleet.committed(name, "tfc-audit").len() == 6;
+    wait_until("the others go on", PATIENCE, || {
+        others().all(|(name, _)| has_later(name))
+    });
+    assert!(!has_later(&"o0".to_owned()));
+    let (code, status) = fleet.status();
+    assert_eq!(
+        (code, &status["problems"][0]["bucket"]),
+        (3, &serde_json::json!(stopped))
+    );
+    assert_eq!(member.terminate().code, 0);
+}
+
+#[test]
+fn a_member_that_is_fenced_lets_go_and_takes_over_again_what_the_group_leaves_it() {
+    let fleet = Fleet::of(2, 5);
+    fleet.init();
+    let mut member = fleet.member();
+    wait_until("the fleet has everything", PATIENCE, || fleet.is_complete());
+    let strangers: Vec<_> = (0..4)
+        .map(|bucket| {
+            let stranger = fleet.stranger(Some(&format!("trails.{bucket}")));
+            stranger.init_transactions(Duration::from_secs(30)).unwrap();
+            stranger
+        })
+        .collect();
+    for service in fleet.services.values() {
+        service.add(Api::Mail, vec![event(Api::Mail, at(2), "later")]);
+    }
+    member.complaint_with("another member has taken the bucket over");
+    fleet.wait_and_end(member);
+    fleet.assert_exactly_once();
+    // And they are fenced in turn.
+    assert!(strangers.iter().any(|stranger| {
+        stranger.begin_transaction().unwrap();
+        stranger
+            .send(BaseRecord::<str, str>::to("tfc-audit").payload("not of the fleet"))
+            .unwrap();
+        stranger.commit_transaction(Duration::from_secs(30)).is_err()
+    }));
+}
+
+#[test]
+fn what_a_broker_does_not_take_has_another_time_or_is_set_aside() {
+    let fleet = Fleet::of(1, 3);
+    fleet.init();
+    let now = at(0).timestamp_millis();
+    // Those of 600 seconds ago are too old for this broker.
+    fleet
+        .broker
+        .ask(&format!("times {} {}", now - 300_000, now + 3_600_000));
+    let long = event(Api::Tfc, at(30), "long");
+    let text = long
+        .text
+        .replacen('{', &format!("{{\"filler\": \"{}\", ", "x".repeat(1_200_000)), 1);
+    fleet.services["o0"].add(
+        Api::Tfc,
+        vec![Event::new(long.time, "long", text), event(Api::Tfc, at(20), "short")],
+    );
+    let member = fleet.member();
+    wait_until("the fleet has everything that can be kept", PATIENCE, || {
+        fleet.committed("o0", "tfc-audit").len() == 4 && fleet.committed("o0", "mail-audit").len() == 3
+    });
+    assert_eq!(member.terminate().code, 0);
+    let old = fleet.broker.committed("mail-audit");
+    assert!(
+        old.iter()
+            .all(|message| message.timestamp >= now - 300_000 && !message.header("time").is_empty())
+    );
+    let parts = fleet.broker.committed("trails.rejected");
+    let shown: Vec<_> = parts
+        .iter()
+        .map(|part| (part.header("part"), part.header("reason")))
+        .collect();
+    assert_eq!(shown, ["1/3", "2/3", "3/3"].map(|part| (part, "too large for Kafka")));
+    let whole: String = parts.iter().map(|part| part.value.as_str()).collect();
+    let lines = expected(&fleet.services["o0"], Api::Tfc);
+    assert!(lines.contains(&whole), "{} bytes", whole.len());
 }
