@@ -100,3 +100,55 @@ fn size(commit: &Commit) -> usize {
     let payloads = commit.records.iter().filter_map(|record| record.payload.as_ref());
     payloads.map(Vec::len).sum()
 }
+
+/// A bucket in memory, for the tests of what commits.
+#[cfg(test)]
+pub(super) mod memory {
+    use super::*;
+    use crate::fleet::state::{BucketState, FleetState};
+
+    /// What is committed so far, one transaction after the other.
+    #[derive(Clone, Debug, Default)]
+    pub(in crate::fleet) struct Committed {
+        /// The records of each transaction.
+        pub(in crate::fleet) records: Vec<Vec<Outgoing>>,
+        /// All other messages, in their order.
+        pub(in crate::fleet) others: Vec<Outgoing>,
+    }
+
+    impl Committed {
+        /// Returns the keys of all records.
+        pub(in crate::fleet) fn keys(&self) -> Vec<String> {
+            let keys = self.records.iter().flatten().map(|record| record.key.clone());
+            keys.map(|key| String::from_utf8(key).unwrap()).collect()
+        }
+
+        /// Returns the state as a member reads it that takes the bucket over.
+        pub(in crate::fleet) fn state(&self, topic: &str) -> BucketState {
+            let mut state = BucketState::default();
+            let (key, value) = FleetState::new("trails", 1).message();
+            state.take(&key, Some(&value));
+            for message in self.others.iter().filter(|message| &*message.topic == topic) {
+                state.take(&message.key, message.payload.as_deref());
+            }
+            state.check("trails", 1).unwrap();
+            state
+        }
+    }
+
+    /// Starts one that goes on from what is committed, and is gone after so many transactions.
+    pub(in crate::fleet) fn start(before: Committed, transactions: usize) -> (BucketClient, JoinHandle<Committed>) {
+        let (sender, mut commits) = mpsc::channel::<Commit>(WAITING);
+        let task = tokio::spawn(async move {
+            let mut committed = before;
+            for _ in 0..transactions {
+                let Some(commit) = commits.recv().await else { break };
+                committed.records.push(commit.records);
+                committed.others.extend(commit.state);
+                let _ = commit.done.send(0);
+            }
+            committed
+        });
+        (BucketClient(sender), task)
+    }
+}

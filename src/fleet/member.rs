@@ -86,9 +86,6 @@ impl Shared {
     /// Waits until a broker answers: what is fetched could not be kept. Returns `false` if it is to stop before that.
     pub(super) async fn is_reachable_or(&self, stop: &Shutdown) -> bool {
         let mut reachable = self.is_reachable.clone();
-        if !*reachable.borrow() {
-            tracing::warn!("no broker answers: nothing is fetched until one does");
-        }
         tokio::select! {
             () = stop.requested() => false,
             answered = reachable.wait_for(|is_reachable| *is_reachable) => answered.is_ok(),

@@ -33,7 +33,7 @@ use crate::source::Paging;
 use crate::window::TICK;
 
 /// What a transaction holds of one stream: so many records, or so many bytes of them.
-const MOST_RECORDS: usize = 10_000;
+const MOST_RECORDS: usize = if cfg!(test) { 100 } else { 10_000 };
 const MOST_BYTES: usize = 8 << 20;
 
 /// Completed ranges wait for so long for the next step, which goes into the same transaction.
@@ -456,5 +456,160 @@ impl<'a> FleetWriter<'a> {
             self.known.state.run = entry;
         }
         self.collected
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::*;
+    use crate::config::{PartitionBy, fleet_streams};
+    use crate::coverage::{Gap, Purpose};
+    use crate::env::Env;
+    use crate::fetch::FetchError;
+    use crate::fleet::committer::memory::{Committed, start};
+    use crate::run::steps::StepSender;
+    use crate::source::SOURCES;
+    use crate::window::Window;
+
+    const STATE: &str = "trails.state";
+
+    fn now() -> DateTime<Utc> {
+        "2026-01-05T00:00:00Z".parse().unwrap()
+    }
+
+    fn window() -> Window {
+        Window::new(now() - TimeDelta::hours(20), now())
+    }
+
+    /// So many records a second apart, from `from` seconds after the beginning of the window on.
+    fn range(from: i64, count: i64) -> CompletedRange {
+        let shape = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap().shape;
+        let records = (from..from + count).map(|number| {
+            let time = (window().from + TimeDelta::seconds(number)).to_rfc3339();
+            Record::read(&format!(r#"{{"id": "{number}", "timestamp": "{time}"}}"#), &shape).unwrap()
+        });
+        CompletedRange {
+            records: records.collect(),
+            rejected: Vec::new(),
+            originals: Vec::new(),
+            received: count as u64,
+            left_for_next_run: 0,
+            done_to: window().from + TimeDelta::seconds(from + count),
+        }
+    }
+
+    /// A run over the window that is given these ranges, in a bucket that is gone after so many transactions.
+    async fn run(
+        before: Committed,
+        transactions: usize,
+        ranges: Vec<CompletedRange>,
+        ending: Ending,
+    ) -> (Committed, Collected) {
+        let env = Env::from_pairs([("TFC_KAFKA_TOPIC", "tfc"), ("TFC_ORG_TOKEN", "invented")]);
+        let stream = fleet_streams(&env, SOURCES).unwrap().remove(0);
+        let (client, bucket) = start(before.clone(), transactions);
+        let mut state = before.state(STATE);
+        let kept = state.streams.remove("/tfc").unwrap_or_default();
+        let scope = Scope::of(stream.settings.source.as_ref());
+        let mut known = Known::of(kept.state, kept.identities, scope, now());
+        let mut messages = Messages::of(&stream, "trails.rejected".into(), (PartitionBy::Stream, false), 1);
+        let place = Place {
+            name: "/tfc",
+            state_topic: &STATE.into(),
+            bucket: 0,
+            config: "0",
+            client: &client,
+        };
+        let (mut writer, _) = FleetWriter::new(&mut known, &stream.settings, place, &mut messages, now());
+        let (sender, steps) = StepSender::channel();
+        let walk = async move {
+            let (noted, is_noted) = oneshot::channel();
+            let asked = vec![Asked::new(window(), Purpose::New)];
+            sender.send(Step::Plan { asked, noted }).await.ok()?;
+            is_noted.await.ok()?;
+            sender.send(Step::Begin(0)).await.ok()?;
+            for range in ranges {
+                sender.send(Step::File(range)).await.ok()?;
+            }
+            sender.send(Step::End(Ok(()))).await.ok()
+        };
+        let (_, ()) = futures::join!(walk, writer.work(steps));
+        let collected = writer.end(ending).await;
+        drop(client);
+        (bucket.await.unwrap(), collected)
+    }
+
+    fn gaps(committed: &Committed) -> Vec<Gap> {
+        let state = committed.state(STATE).streams.remove("/tfc").unwrap().state.unwrap();
+        let tfc = SOURCES.iter().find(|kind| kind.name == "tfc").unwrap();
+        state.run.sum.gaps(tfc.retention, now())
+    }
+
+    #[tokio::test]
+    async fn what_is_asked_for_is_named_first_and_a_range_and_its_end_are_one_transaction() {
+        let (committed, collected) = run(Committed::default(), 99, vec![range(0, 3)], Ending::default()).await;
+        assert!(collected.failure.is_none(), "{collected:?}");
+        let sizes: Vec<_> = committed.records.iter().map(Vec::len).collect();
+        assert_eq!((sizes, collected.appended), (vec![0, 3], 3));
+        assert_eq!(gaps(&committed), []);
+        let (again, collected) = run(committed.clone(), 99, vec![range(0, 3)], Ending::default()).await;
+        assert_eq!((collected.appended, collected.duplicates), (0, 3));
+        assert_eq!(again.keys(), ["0", "1", "2"]);
+    }
+
+    #[tokio::test]
+    async fn what_a_bucket_that_is_gone_has_not_committed_is_a_gap_and_no_record_is_lost_or_repeated() {
+        // 250 records are three transactions, after the one that names what is asked for.
+        for transactions in 0..6 {
+            let ranges = || vec![range(0, 250), range(250, 10)];
+            let (committed, collected) = run(Committed::default(), transactions, ranges(), Ending::default()).await;
+            let kept: usize = committed.records.iter().map(Vec::len).sum();
+            assert_eq!(collected.appended, kept as u64, "{transactions}");
+            let is_whole = kept == 260 && collected.failure.is_none();
+            if transactions > 0 && !is_whole {
+                let gap = gaps(&committed).remove(0);
+                let covered_to = window().from + TimeDelta::seconds(kept as i64 - 1);
+                assert!(
+                    gap.from <= window().from.max(covered_to) && gap.to == now(),
+                    "{transactions}: {gap:?}"
+                );
+            }
+            let (committed, collected) = run(committed, 99, ranges(), Ending::default()).await;
+            assert!(collected.failure.is_none());
+            let expected: Vec<_> = (0..260).map(|number| number.to_string()).collect();
+            assert!(
+                committed.keys() == expected,
+                "{transactions}: {} records",
+                committed.keys().len()
+            );
+            assert_eq!(gaps(&committed), []);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_failure_is_seen_at_once_and_that_nothing_is_new_is_not_written_each_time() {
+        let failed = || Ending {
+            failure: Some(FetchError::Endless.into()),
+            ..Ending::default()
+        };
+        let (first, _) = run(Committed::default(), 99, vec![range(0, 1)], Ending::default()).await;
+        let (second, _) = run(first.clone(), 99, Vec::new(), failed()).await;
+        let error = |committed: &Committed| {
+            let state = committed.state(STATE).streams.remove("/tfc").unwrap().state.unwrap();
+            state.run.error
+        };
+        assert_eq!((error(&first), error(&second).is_some()), (None, true));
+        let stopped = Ending {
+            failure: Some(CollectError::Stopped),
+            ..Ending::default()
+        };
+        let (third, _) = run(first.clone(), 99, Vec::new(), stopped).await;
+        assert_eq!(
+            third.others.len(),
+            first.others.len(),
+            "a run that was stopped says nothing"
+        );
     }
 }

@@ -21,17 +21,16 @@ pub(super) struct FleetConfig {
 }
 
 /// Reads what all members have in common.
+///
+/// # Errors
+/// All that is wrong with it.
 pub(super) fn read_fleet(arguments: &SettingsArguments) -> Result<(FleetSettings, LogSettings, Env), CommandError> {
     check_dir(arguments)?;
     let env = arguments.load();
     let mut errors = env.errors().clone();
-    let log = LogSettings::read(&env, &mut errors);
-    let fleet = FleetSettings::read(&env, &mut errors);
-    if let Some(fleet) = fleet.as_ref().filter(|_| errors.is_empty()) {
-        kafka::check(&fleet.kafka, &mut errors);
-    }
-    match (fleet, log) {
-        (Some(fleet), Some(log)) if errors.is_empty() => Ok((fleet, log, env)),
+    let read = read_common(&env, &mut errors);
+    match read {
+        Some((fleet, log)) if errors.is_empty() => Ok((fleet, log, env)),
         _ => {
             // What is missing may have been mistyped.
             errors.append(config::unknown(&env, SOURCES));
@@ -40,31 +39,63 @@ pub(super) fn read_fleet(arguments: &SettingsArguments) -> Result<(FleetSettings
     }
 }
 
+fn read_common(env: &Env, errors: &mut ConfigErrors) -> Option<(FleetSettings, LogSettings)> {
+    let log = LogSettings::read(env, errors);
+    let fleet = FleetSettings::read(env, errors);
+    if let Some(fleet) = fleet.as_ref().filter(|_| errors.is_empty()) {
+        kafka::check(&fleet.kafka, errors);
+    }
+    fleet.zip(log)
+}
+
 impl FleetConfig {
     /// Reads the settings of all organizations, or of the installation. An organization whose settings are wrong does not hold up others.
     ///
     /// # Errors
     /// All that is wrong with what all members have in common, or with an installation without organizations.
     pub(super) fn read(arguments: &SettingsArguments) -> Result<Self, CommandError> {
-        let (fleet, log, env) = read_fleet(arguments)?;
-        let mut read = Self {
+        let Some(folder) = check_dir(arguments)? else {
+            return Self::read_one(&arguments.load());
+        };
+        let (fleet, log, _) = read_fleet(arguments)?;
+        let mut read = Self::of(fleet, log);
+        let version = read.read_organizations(Organizations::find(arguments, &folder)?)?;
+        read.version = format!("{version:016x}");
+        Ok(read)
+    }
+
+    /// Reads those of an installation without organizations.
+    fn read_one(env: &Env) -> Result<Self, CommandError> {
+        let mut errors = ConfigErrors::default();
+        let common = read_common(env, &mut errors);
+        // With the errors of the settings file, and what may have been mistyped.
+        match (common, fleet_streams(env, SOURCES)) {
+            (Some((fleet, log)), Ok(streams)) if errors.is_empty() => {
+                let mut read = Self::of(fleet, log);
+                read.streams = streams;
+                read.note_warnings(env);
+                read.version = format!("{:016x}", fleet_version(env, SOURCES));
+                Ok(read)
+            }
+            (_, streams) => {
+                errors.append(match streams {
+                    Ok(_) => config::unknown(env, SOURCES),
+                    Err(of_streams) => of_streams,
+                });
+                Err(errors.into())
+            }
+        }
+    }
+
+    fn of(fleet: FleetSettings, log: LogSettings) -> Self {
+        Self {
             warnings: fleet.kafka.warning().map(str::to_owned).into_iter().collect(),
             fleet,
             log,
             streams: Vec::new(),
             version: String::new(),
             failed: Vec::new(),
-        };
-        let version = match arguments.dir() {
-            None => {
-                read.streams = fleet_streams(&env, SOURCES)?;
-                read.note_warnings(&env);
-                fleet_version(&env, SOURCES)
-            }
-            Some(folder) => read.read_organizations(Organizations::find(arguments, &folder)?)?,
-        };
-        read.version = format!("{version:016x}");
-        Ok(read)
+        }
     }
 
     fn read_organizations(&mut self, organizations: Organizations) -> Result<u64, ConfigErrors> {

@@ -233,6 +233,64 @@ fn the_topics_are_made_once_and_not_with_other_buckets() {
 }
 
 #[test]
+fn every_wrong_setting_is_named_at_once() {
+    let mut catalog = Catalog::bare();
+    for (name, value) in [
+        ("TFC_KAFKA_TOPIC", "a topic"),
+        ("FLEET_BUCKETS", "none"),
+        ("KAFKA_COMPRESSION", "rar"),
+        ("FLEET_IDD", "x"),
+    ] {
+        catalog.set(name, value);
+    }
+    let run = catalog.run(&["fleet", "run"]);
+    assert_eq!(run.code, 1);
+    for name in [
+        "FLEET_ID is required",
+        "FLEET_BUCKETS must",
+        "KAFKA_COMPRESSION must",
+        "TFC_KAFKA_TOPIC must",
+        "TFC_ORG_TOKEN",
+        "did you mean FLEET_ID",
+    ] {
+        assert!(run.stderr.contains(name), "{name}: {}", run.stderr);
+    }
+    catalog.clear();
+    let run = catalog.run(&["fleet", "run", "--org", "acme"]);
+    assert_eq!(run.code, 2, "{}", run.stderr);
+}
+
+#[test]
+fn a_member_that_cannot_reach_kafka_fetches_nothing_until_it_can() {
+    let fleet = Fleet::of(1, 5);
+    fleet.init();
+    let mut member = fleet.member();
+    wait_until("the fleet has everything", PATIENCE, || fleet.is_complete());
+    fleet.broker.ask("crash");
+    member.complaint_with("no broker answers: nothing is fetched until one does");
+    let asked = || fleet.services["o0"].request_count(Api::Tfc);
+    // The run that was under way when it noticed may still ask.
+    thread::sleep(Duration::from_secs(2));
+    let before = asked();
+    thread::sleep(Duration::from_secs(4));
+    assert_eq!(asked(), before, "with an interval of a second");
+    fleet.services["o0"].add(Api::Tfc, vec![event(Api::Tfc, at(2), "later")]);
+    fleet.broker.ask("restart");
+    fleet.wait_and_end(member);
+    fleet.assert_exactly_once();
+}
+
+#[test]
+fn a_member_ends_although_no_broker_answers() {
+    let fleet = Fleet::of(1, 5);
+    fleet.init();
+    let member = fleet.member();
+    wait_until("the fleet has everything", PATIENCE, || fleet.is_complete());
+    fleet.broker.ask("crash");
+    assert_eq!(member.terminate().code, 0);
+}
+
+#[test]
 fn one_member_collects_everything_and_what_comes_later_each_once() {
     let fleet = Fleet::of(3, 40);
     fleet.init();

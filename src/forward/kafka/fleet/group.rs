@@ -185,11 +185,20 @@ impl Poller {
             }
             if looked.awake() >= LOOK_EVERY {
                 let answered = self.consumer.fetch_metadata(Some(&self.topic), LOOK).is_ok();
-                self.reachable.send_replace(answered);
+                self.note_answered(answered);
                 looked = Stopwatch::start();
             }
         }
         // Dropping the consumer leaves the group.
+    }
+
+    /// What is fetched while no broker answers could not be kept.
+    fn note_answered(&self, answered: bool) {
+        match (self.reachable.send_replace(answered), answered) {
+            (true, false) => tracing::warn!("no broker answers: nothing is fetched until one does"),
+            (false, true) => tracing::info!("a broker answers again"),
+            _ => {}
+        }
     }
 
     fn note(&self, error: &KafkaError) {
