@@ -589,6 +589,51 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_contradicts_itself_is_named_before_it_is_filed_and_stays_a_gap() {
+        let env = Env::from_pairs([("TFC_KAFKA_TOPIC", "tfc"), ("TFC_ORG_TOKEN", "invented")]);
+        let stream = fleet_streams(&env, SOURCES).unwrap().remove(0);
+        let (client, bucket) = start(Committed::default(), 99);
+        let scope = Scope::of(stream.settings.source.as_ref());
+        let mut known = Known::of(None, Identities::default(), scope, now());
+        let mut messages = Messages::of(&stream, "trails.rejected".into(), (PartitionBy::Stream, false), 1);
+        let place = Place {
+            name: "/tfc",
+            state_topic: &STATE.into(),
+            bucket: 0,
+            config: "0",
+            client: &client,
+        };
+        let (mut writer, _) = FleetWriter::new(&mut known, &stream.settings, place, &mut messages, now());
+        let asked = vec![Asked::new(window(), Purpose::New)];
+        let (noted, _is_noted) = oneshot::channel();
+        assert_eq!(writer.take(Step::Plan { asked, noted }).await, Ok(()));
+        assert_eq!(writer.take(Step::Begin(0)).await, Ok(()));
+        assert_eq!(writer.take(Step::File(range(0, 2))).await, Ok(()));
+        let (noted, is_noted) = oneshot::channel();
+        let as_given = Step::AsGiven {
+            contradiction: "a record is missing".to_owned(),
+            is_of_all: false,
+            noted,
+        };
+        assert_eq!(writer.take(as_given).await, Ok(()));
+        assert!(is_noted.await.is_ok());
+        let named = writer.known.state.run.asked[0].clone();
+        assert_eq!(
+            (named.as_given_from, named.is_contradicted),
+            (Some(range(0, 2).done_to), true)
+        );
+        assert_eq!(writer.take(Step::File(range(2, 2))).await, Ok(()));
+        assert_eq!(writer.take(Step::End(Ok(()))).await, Ok(()));
+        writer.end(Ending::default()).await;
+        drop(client);
+        let committed = bucket.await.unwrap();
+        let sizes: Vec<_> = committed.records.iter().map(Vec::len).collect();
+        assert_eq!(sizes, [0, 2, 2]);
+        let gap = gaps(&committed).remove(0);
+        assert!(gap.unproved.is_some() && gap.to == now(), "{gap:?}");
+    }
+
+    #[tokio::test]
     async fn a_failure_is_seen_at_once_and_that_nothing_is_new_is_not_written_each_time() {
         let failed = || Ending {
             failure: Some(FetchError::Endless.into()),
