@@ -40,7 +40,6 @@ fn storm_over(broker: &Broker, crew: Crew, name: &str, blows: &[Blow], takeovers
 }
 
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn kills_lose_and_repeat_nothing_and_every_organization_is_owned_again_in_time() {
     storm(
         "kills",
@@ -50,7 +49,6 @@ fn kills_lose_and_repeat_nothing_and_every_organization_is_owned_again_in_time()
 }
 
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn members_that_stood_still_are_fenced_and_join_again() {
     storm(
         "zombies",
@@ -60,7 +58,6 @@ fn members_that_stood_still_are_fenced_and_join_again() {
 }
 
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn a_broker_that_is_slow_or_away_loses_and_repeats_nothing() {
     storm(
         "broker",
@@ -77,14 +74,12 @@ fn a_broker_that_is_slow_or_away_loses_and_repeats_nothing() {
 }
 
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn everything_at_once_loses_and_repeats_nothing() {
     storm("everything", &Blow::ALL, &[Blow::Kill, Blow::Freeze]);
 }
 
 /// The group would wait for a minute for one that does not say that it goes.
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn a_member_that_is_asked_to_end_gives_back_what_it_has_at_once() {
     let broker = Broker::start();
     let crew = Crew::new(&broker, 12).with_session(Duration::from_secs(60));
@@ -99,7 +94,6 @@ fn a_member_that_is_asked_to_end_gives_back_what_it_has_at_once() {
 
 /// All services hang: a member that would wait for them could not join again.
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn a_fetch_that_is_under_way_holds_up_no_rebalance() {
     let broker = Broker::start();
     let crew = Crew::new(&broker, 12);
@@ -120,7 +114,6 @@ fn a_fetch_that_is_under_way_holds_up_no_rebalance() {
 
 /// Each answer takes its time, so that a first collection of twenty pages or more is under way when something happens.
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn first_collections_that_are_under_way_are_taken_over() {
     let broker = Broker::start();
     let crew = Crew::new(&broker, 6);
@@ -150,7 +143,6 @@ fn first_collections_that_are_under_way_are_taken_over() {
 }
 
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn services_that_fail_now_and_then_lose_and_repeat_nothing_either() {
     let broker = Broker::start();
     let crew = Crew::new(&broker, 8).with_troubles();
@@ -165,7 +157,6 @@ fn services_that_fail_now_and_then_lose_and_repeat_nothing_either() {
 }
 
 #[test]
-#[ignore = "the program has no fleet yet"]
 fn an_organization_whose_service_fails_holds_up_no_other() {
     let broker = Broker::start();
     let crew = Crew::new(&broker, 6);
