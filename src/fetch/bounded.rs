@@ -88,7 +88,7 @@ impl<'a> BoundedWalk<'a> {
         let mut walk = Self {
             fetcher,
             plan,
-            slices: SlicePlan::new(plan.window, fetcher.source().page_size(), plan.target_time()),
+            slices: usual_slices(plan, fetcher.source().page_size()),
             in_flight: FuturesOrdered::new(),
             kept: Kept::default(),
             is_proven: false,
@@ -153,7 +153,7 @@ impl<'a> BoundedWalk<'a> {
         match end? {
             // What is below is asked for again with the next slice, and that proves that this one is empty.
             SliceEnd::Paused if reading.is_empty() && !self.is_asked_once(slice) => {
-                self.slices.completed(slice, Load { records: 0, took });
+                self.slices.completed(slice, nothing(took));
                 self.note_load(0);
                 Ok(None)
             }
@@ -174,7 +174,12 @@ impl<'a> BoundedWalk<'a> {
     async fn divide(&mut self, reading: Reading, end: SliceEnd, took: Option<Duration>) {
         match end {
             SliceEnd::Complete | SliceEnd::Paused => return,
-            SliceEnd::Overflow { records, oldest } => self.overflow(reading, oldest, Load { records, took }).await,
+            SliceEnd::Overflow { records, oldest } => {
+                let bytes = reading.fetched().bytes;
+                if self.overflow(reading, oldest, Load { records, bytes, took }).await {
+                    return;
+                }
+            }
             SliceEnd::TooWide => self.narrow(&reading),
             SliceEnd::Ascending => self.change_order(Order::OldestFirst),
             SliceEnd::Scattered => self.change_order(Order::Unknown),
@@ -185,16 +190,18 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Handles a slice that holds too much. What an answer for the whole window gave the answers for its parts have to hold too.
-    async fn overflow(&mut self, mut reading: Reading, oldest: DateTime<Utc>, load: Load) {
+    ///
+    /// Returns whether what was read of it, and of the slices behind it, is kept.
+    async fn overflow(&mut self, mut reading: Reading, oldest: DateTime<Utc>, load: Load) -> bool {
         let slice = reading.slice();
         if std::mem::take(&mut self.is_first) && slice.is_long() {
             self.slices.surveyed(slice, oldest, load);
             self.survey = Some(Survey::new(&reading.fetched().records, self.settled_to()));
-            return;
+            return false;
         }
         if !self.ends_above(&mut reading) {
             self.slices.overflowed(slice, oldest, load);
-            return;
+            return false;
         }
         self.slices.read_above(slice, reading.slice().from, load);
         self.kept.add(reading);
@@ -208,6 +215,7 @@ impl<'a> BoundedWalk<'a> {
                 self.kept.add(reading);
             }
         }
+        true
     }
 
     /// Has what was read of a slice that held too much stand for a slice of its own, if it is to be kept.
@@ -242,7 +250,7 @@ impl<'a> BoundedWalk<'a> {
                 self.ascent = None;
                 let (window, target_time) = (self.plan.window, self.plan.target_time());
                 self.slices = if self.fetcher.learned().names_next_pages {
-                    SlicePlan::new(window, usual_size, target_time)
+                    usual_slices(self.plan, usual_size)
                 } else {
                     SlicePlan::of_single_pages(window, self.fetcher.source().largest_page(), target_time)
                 };
@@ -255,7 +263,9 @@ impl<'a> BoundedWalk<'a> {
     fn fill(&mut self) {
         let has_floor = self.is_proven && !self.frontier.anchors.is_empty();
         let most_in_flight = if has_floor && self.is_ordered() {
-            self.plan.slices_in_flight().min(self.most_ahead)
+            self.plan
+                .slices_in_memory(self.slices.slice_bytes())
+                .min(self.most_ahead)
         } else {
             1
         };
@@ -328,7 +338,7 @@ impl<'a> BoundedWalk<'a> {
     fn skip(&mut self, slice: Slice, took: Option<Duration>) {
         self.is_first = false;
         self.note_short_slice();
-        self.slices.completed(slice, Load { records: 0, took });
+        self.slices.completed(slice, nothing(took));
         self.is_proven = true;
         self.note_load(0);
     }
@@ -404,8 +414,7 @@ impl<'a> BoundedWalk<'a> {
         }
         self.readings_with_more += 1;
         self.fetcher.learn(Learned::forget_overlap);
-        let (window, usual_size) = (self.plan.window, self.fetcher.usual_size());
-        self.slices = SlicePlan::new(window, usual_size, self.plan.target_time());
+        self.slices = usual_slices(self.plan, self.fetcher.usual_size());
         self.change_order(Order::NewestFirst);
         true
     }
@@ -519,6 +528,7 @@ impl<'a> BoundedWalk<'a> {
             .filter(|record| record.time >= slice.from);
         let load = Load {
             records: own.count(),
+            bytes: reading.fetched().bytes,
             took,
         };
         let records = load.records;
@@ -547,5 +557,19 @@ impl<'a> BoundedWalk<'a> {
         let is_last = done_to >= self.plan.window.to;
         let limit = if is_last { self.plan.filed_to() } else { Some(done_to) };
         self.frontier.advance(self.fetcher, fetched, limit, done_to)
+    }
+}
+
+/// Returns the slices of the window of a plan.
+fn usual_slices(plan: WalkPlan, page_size: u32) -> SlicePlan {
+    SlicePlan::new(plan.window, page_size, plan.target_time()).of_bytes(plan.slice_bytes())
+}
+
+/// The load of a slice without records.
+fn nothing(took: Option<Duration>) -> Load {
+    Load {
+        records: 0,
+        bytes: 0,
+        took,
     }
 }

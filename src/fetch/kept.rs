@@ -7,7 +7,7 @@ use super::fetched_records::FetchedRecords;
 use super::reading::Reading;
 
 /// How many bytes of records are kept; what is furthest away is let go, and read again.
-const MOST_BYTES: usize = 8 << 20;
+const MOST_BYTES: usize = 16 << 20;
 
 /// Readings that end where a slice begins that is not read yet.
 #[derive(Default)]

@@ -27,6 +27,9 @@ pub struct WalkPlan {
     pub time_to_disk: Duration,
 }
 
+/// How many bytes of records the slices of a walk that are fetched concurrently should take together.
+const BYTES_IN_FLIGHT: usize = 12 << 20;
+
 /// The default of [`WalkPlan::time_to_disk`].
 pub(crate) const TIME_TO_DISK: Duration = Duration::from_secs(5);
 
@@ -38,6 +41,17 @@ impl WalkPlan {
             0 | 1 => 1,
             more => more + more / 2,
         }
+    }
+
+    /// Returns how many of such slices may be in flight, by the memory that each takes; 0 bytes if that is not known.
+    pub(super) fn slices_in_memory(&self, slice_bytes: usize) -> usize {
+        let in_memory = BYTES_IN_FLIGHT.checked_div(slice_bytes).unwrap_or(usize::MAX);
+        self.slices_in_flight().min(in_memory.max(2))
+    }
+
+    /// Returns how many bytes of records a slice should take: the more of them are in flight, the smaller they are.
+    pub(super) fn slice_bytes(&self) -> usize {
+        BYTES_IN_FLIGHT / self.slices_in_flight()
     }
 
     /// Returns how long the parts that are fetched whole should take: half of the time, since speed varies and all wait
@@ -55,5 +69,36 @@ impl WalkPlan {
     /// Returns the latest time that a record can have.
     pub(super) fn possible_to(&self) -> DateTime<Utc> {
         self.now + self.grace
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(concurrency: usize) -> WalkPlan {
+        let now = DateTime::UNIX_EPOCH;
+        WalkPlan {
+            window: Window::new(now, now),
+            files_beyond: false,
+            now,
+            grace: TimeDelta::zero(),
+            max_pages: 1,
+            concurrency,
+            time_to_disk: TIME_TO_DISK,
+        }
+    }
+
+    #[test]
+    fn slices_in_flight_fit_into_one_budget_whatever_the_concurrency() {
+        for concurrency in [1, 4, 16, 64] {
+            let plan = plan(concurrency);
+            assert_eq!(plan.slices_in_memory(plan.slice_bytes()), plan.slices_in_flight());
+            // One large page after the other: two of them, or else there would be nothing to go on with.
+            let large = plan.slices_in_memory(4 << 20);
+            assert!(large <= 3 && large == 3.min(plan.slices_in_flight()), "{large}");
+            assert_eq!(plan.slices_in_memory(1 << 30), 2.min(concurrency));
+            assert_eq!(plan.slices_in_memory(0), plan.slices_in_flight());
+        }
     }
 }

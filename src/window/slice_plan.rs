@@ -89,6 +89,8 @@ impl Slice {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Load {
     pub(crate) records: usize,
+    /// How many bytes of memory they take; 0 if that is not known.
+    pub(crate) bytes: usize,
     /// How long they took to fetch, if that says something about other slices.
     pub(crate) took: Option<Duration>,
 }
@@ -102,7 +104,11 @@ pub(crate) struct SlicePlan {
     width: TimeDelta,
     page_size: usize,
     target_records: usize,
+    /// How many bytes a slice should hold at most, if it is more than a page.
+    target_bytes: Option<usize>,
     target_time: Duration,
+    /// How many bytes the last slices held, at most about.
+    bytes: usize,
     /// Dense parts of the rest, the nearest last.
     dense: Vec<Dense>,
     /// No slice is longer, because the service could not answer for one.
@@ -136,6 +142,14 @@ impl SlicePlan {
         Self::with_target(window, page_size, target_records, target_time)
     }
 
+    /// Has slices hold about as many bytes, once it is known how large records are.
+    pub(crate) fn of_bytes(self, target_bytes: usize) -> Self {
+        Self {
+            target_bytes: Some(target_bytes),
+            ..self
+        }
+    }
+
     /// Returns how long a time holds this many records, if it is as dense as a completed slice.
     pub(crate) fn span_of(slice: Slice, load: Load, records: i32) -> TimeDelta {
         slice.width() / i32::try_from(load.records.max(1)).unwrap_or(i32::MAX) * records
@@ -157,7 +171,9 @@ impl SlicePlan {
             width: WIDEST,
             page_size,
             target_records,
+            target_bytes: None,
             target_time,
+            bytes: 0,
             dense: Vec::new(),
             widest: WIDEST,
             refusals: 0,
@@ -212,12 +228,31 @@ impl SlicePlan {
     /// Several may complete before one of the new length: they do not each lengthen it.
     pub(crate) fn completed(&mut self, slice: Slice, load: Load) {
         self.most_records = self.most_records.max(load.records);
+        self.note_bytes(load);
         self.light = self.light.saturating_sub(1);
         let longest = self.width.max(slice.width() * GROWTH);
         self.widen(slice.width());
         self.width = self
             .width_for(slice.width(), load)
             .clamp(LEAST_WIDTH, longest.min(self.widest));
+    }
+
+    /// Adapts the number of records of a slice to how large they are.
+    fn note_bytes(&mut self, load: Load) {
+        if load.records == 0 || load.bytes == 0 {
+            return;
+        }
+        self.bytes = load.bytes.max(self.bytes / 2);
+        if let Some(target_bytes) = self.target_bytes {
+            let records = target_bytes / (load.bytes / load.records).max(1);
+            let most = records.clamp(self.page_size, self.page_size * TARGET_PAGES);
+            self.target_records = in_whole_pages(self.page_size, most);
+        }
+    }
+
+    /// Returns how many bytes a slice holds, by the last ones; 0 if that is not known.
+    pub(crate) fn slice_bytes(&self) -> usize {
+        self.bytes
     }
 
     /// Handles a slice that held too much: at least this load, between its newer end and `oldest`. It is returned

@@ -19,7 +19,11 @@ fn plan(window: Window) -> SlicePlan {
 
 /// A load of this many records, with unknown time.
 fn load(records: usize) -> Load {
-    Load { records, took: None }
+    Load {
+        records,
+        bytes: 0,
+        took: None,
+    }
 }
 
 #[test]
@@ -97,10 +101,46 @@ fn slow_answers_make_slices_shorter_but_never_shorter_than_a_page() {
             let slice = plan.next_slice(None).unwrap();
             last = slice.width().num_seconds() as usize * 10;
             let took = Some(Duration::from_secs_f64(seconds_a_page * last as f64 / 200.0));
-            plan.completed(slice, Load { records: last, took });
+            plan.completed(slice, Load { took, ..load(last) });
         }
         assert!(last.abs_diff(records) <= 10, "{seconds_a_page} s: {last}");
     }
+}
+
+#[test]
+fn slices_of_large_records_have_fewer_of_them_but_never_less_than_a_page() {
+    for (bytes_a_record, records) in [(0, 1_945), (300, 1_550), (1_000, 380), (4_000, 190), (1_000_000, 190)] {
+        let window = Window::new(at(0), at(86_400_000));
+        let mut plan = plan(window).of_bytes(512 << 10);
+        let mut last = 0;
+        for _ in 0..20 {
+            let slice = plan.next_slice(None).unwrap();
+            last = slice.width().num_seconds() as usize * 10;
+            let bytes = last * bytes_a_record;
+            plan.completed(slice, Load { bytes, ..load(last) });
+        }
+        assert!(last.abs_diff(records) <= 10, "{bytes_a_record} bytes: {last}");
+        assert!(plan.slice_bytes() >= last * bytes_a_record);
+    }
+}
+
+#[test]
+fn what_was_read_of_a_slice_that_held_too_much_is_not_returned_again() {
+    let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
+    let first = plan.next_slice(None).unwrap();
+    let from = first.to - TimeDelta::minutes(5);
+    plan.read_above(first, from, load(3_000));
+    let again = plan.next_slice(Some(from)).unwrap();
+    // Not a slice of the same density: it costs little if there is too much again.
+    assert_eq!(
+        (again.from, again.width()),
+        (first.from, (from - first.from) / DIVISION)
+    );
+    plan.completed(again, load(0));
+    let rest = plan.next_slice(Some(from)).unwrap();
+    assert_eq!((rest.from, rest.to, plan.position()), (again.to, from, Some(from)));
+    plan.skip_to(first.to);
+    assert_eq!(plan.next_slice(None).unwrap().from, first.to);
 }
 
 #[test]
@@ -108,7 +148,7 @@ fn an_answer_that_takes_its_time_to_say_nothing_does_not_shorten_slices() {
     let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
     let first = plan.next_slice(None).unwrap();
     let took = Some(Duration::from_secs(50));
-    plan.completed(first, Load { records: 0, took });
+    plan.completed(first, Load { took, ..load(0) });
     assert_eq!(plan.next_slice(None).unwrap().width(), first.width() * GROWTH);
 }
 

@@ -25,7 +25,7 @@ use end::End;
 pub(super) use end::{ARCHIVED_LOOKS, END_LOOKS};
 
 /// A slice with more records than this is divided, to bound memory.
-const MOST_RECORDS: usize = 10_000;
+const MOST_RECORDS: usize = 8_000;
 
 /// A slice with more pages than this is divided too: it was to have a third of them.
 const MOST_PAGES: usize = 30;
