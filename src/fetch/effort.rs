@@ -12,11 +12,11 @@ use crate::record::{Record, Rejected};
 const FOR_AN_ANSWER: u64 = 8;
 const FOR_A_SHORT_SLICE: u64 = 8;
 const FOR_A_RETRY: u64 = 1;
+const BESIDES: u64 = 24;
 
 /// So many requests that are made again since their answers are doubted are not counted, for each answer that it needs and besides.
 const DOUBTED_FOR_AN_ANSWER: u64 = 2;
 const DOUBTED_BESIDES: u64 = 16;
-const BESIDES: u64 = 24;
 
 /// The records of so many usual pages are remembered, to know those that are read again: more would not fit in a processor's cache.
 const REMEMBERED_PAGES: u64 = 50;
