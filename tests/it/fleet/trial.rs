@@ -11,6 +11,7 @@ use super::storm::{Blow, Storm};
 const ROUNDS: u32 = 14;
 
 #[test]
+#[ignore = "tries the storm, not the program: one of the tests that take minutes"]
 fn members_as_they_are_designed_lose_and_repeat_nothing_in_a_storm() {
     let broker = Broker::start();
     let fleet = StandIns::new(&broker, 20, Fault::None);
@@ -42,6 +43,7 @@ fn find(fault: Fault, blows: &[Blow], is_found: impl Fn(&Verdict) -> bool) {
 }
 
 #[test]
+#[ignore = "tries the storm, not the program: one of the tests that take minutes"]
 fn lines_that_come_again_after_a_kill_are_found() {
     find(Fault::StateLater, &[Blow::Kill, Blow::KillAll], |verdict| {
         !verdict.repeated.is_empty() && verdict.lost.is_empty()
@@ -49,6 +51,7 @@ fn lines_that_come_again_after_a_kill_are_found() {
 }
 
 #[test]
+#[ignore = "tries the storm, not the program: one of the tests that take minutes"]
 fn lines_that_are_lost_by_a_kill_are_found() {
     find(Fault::StateEarlier, &[Blow::Kill, Blow::KillAll], |verdict| {
         !verdict.lost.is_empty() && verdict.repeated.is_empty()
