@@ -173,12 +173,6 @@ fn refuse_what_is_of_the_fleet(env: &Env, errors: &mut ConfigErrors) {
     }
 }
 
-/// Returns the version of these settings: a hash of all variables that are read, but for secrets and what may hold one. Members of a
-/// fleet have the same, or are told apart by it.
-pub(crate) fn version(env: &Env, kinds: &[Kind]) -> u64 {
-    env.digest_of(&super::variables::names_without_secrets(kinds))
-}
-
 fn id(text: &str) -> Result<String, InvalidValue> {
     topic(text).ok().filter(|id| id.len() <= LONGEST_ID).ok_or_else(|| {
         InvalidValue::must_shown(
@@ -271,22 +265,5 @@ mod tests {
             errors,
             "TFC_ORG_TOKEN (or TFC_ORG_TOKEN_FILE) is required because TFC_KAFKA_TOPIC is set"
         );
-    }
-
-    #[test]
-    fn the_version_changes_with_what_is_set_and_not_with_secrets() {
-        let version = |pairs: &[(&str, &str)]| version(&Env::from_pairs(pairs.iter().copied()), SOURCES);
-        let one = version(&[("TFC_KAFKA_TOPIC", "tfc"), ("TFC_ORG_TOKEN", "invented")]);
-        assert_eq!(
-            one,
-            version(&[("TFC_ORG_TOKEN", "another"), ("TFC_KAFKA_TOPIC", "tfc")])
-        );
-        assert_eq!(one, version(&[("TFC_KAFKA_TOPIC", "tfc"), ("HOME", "/root")]));
-        assert_eq!(
-            one,
-            version(&[("TFC_KAFKA_TOPIC", "tfc"), ("KAFKA_PROPERTIES", "sasl.password=x")])
-        );
-        assert_ne!(one, version(&[("TFC_KAFKA_TOPIC", "tfc2")]));
-        assert_ne!(one, version(&[("TFC_KAFKA_TOPIC", "tfc"), ("TFC_MAX_PAGES", "3")]));
     }
 }

@@ -31,7 +31,7 @@ pub(crate) use evidence::{
     evidence_folder,
 };
 pub(crate) use evidence_key::{EVIDENCE_KEY_FILE, EVIDENCE_PUBLIC_KEY, KeySource};
-pub(crate) use fleet::{FleetSettings, FleetStream, fleet_streams, version as fleet_version};
+pub(crate) use fleet::{FleetSettings, FleetStream, fleet_streams};
 pub(crate) use http::{HTTP_FORWARD_CA_CERT, HttpFormat, HttpSettings, has_listener};
 pub(crate) use kafka::{
     KAFKA_PROPERTIES, KAFKA_SASL_MECHANISM, KAFKA_SERVER, KAFKA_SSL_CA_CERT, KAFKA_SSL_CLIENT_CERT,
@@ -48,6 +48,7 @@ pub(crate) use proxies::read as read_proxies;
 pub(crate) use stdout::StdoutSettings;
 pub(crate) use stream::StreamSettings;
 pub(crate) use upkeep::{EXPIRE_AFTER_DAYS, UpkeepSettings, expire_after};
+pub(crate) use variables::settings_version;
 
 /// The settings of one run.
 #[derive(Clone, Debug)]

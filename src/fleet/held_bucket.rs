@@ -9,8 +9,8 @@ use tokio::time::{Instant, MissedTickBehavior, interval_at};
 use tracing::{Instrument, Span};
 
 use super::committer::{self, BucketClient, BucketGone};
-use super::member::Shared;
 use super::news::News;
+use super::shared::Shared;
 use super::state::{BucketState, OwnerState};
 use super::stream::{Collecting, name_of};
 use crate::forward::kafka::fleet::{BucketError, BucketProducer, Outgoing, read_partitions};

@@ -5,17 +5,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 
 use super::bucket::bucket_of;
 use super::held_bucket;
 use super::making::{CheckedTopics, check_topics};
 use super::news::News;
+use super::shared::Shared;
 use crate::config::{FleetSettings, FleetStream};
-use crate::fetch::host::Hosts;
 use crate::forward::kafka::fleet::{Group, GroupEvent};
-use crate::http::Http;
 use crate::process::host_name::host_name;
 use crate::process::shutdown::{self, Shutdown, ShutdownTrigger};
 use crate::run::slots::Slots;
@@ -35,27 +34,6 @@ pub(crate) struct MemberOptions {
     pub(crate) news: mpsc::UnboundedSender<News>,
 }
 
-/// What all buckets of a member share.
-pub(super) struct Shared {
-    pub(super) fleet: FleetSettings,
-    pub(super) state_topic: Arc<str>,
-    pub(super) rejected_topic: Arc<str>,
-    pub(super) buckets: i32,
-    /// How many partitions each topic has.
-    partitions: BTreeMap<String, i32>,
-    streams: BTreeMap<i32, Vec<FleetStream>>,
-    pub(super) http: Http,
-    pub(super) hosts: Arc<Hosts>,
-    pub(super) slots: Arc<Slots>,
-    pub(super) config: String,
-    pub(super) member: String,
-    pub(super) interval: Duration,
-    pub(super) clock: fn() -> DateTime<Utc>,
-    news: mpsc::UnboundedSender<News>,
-    /// Whether a broker answered lately.
-    is_reachable: watch::Receiver<bool>,
-}
-
 /// Why a member cannot begin, or go on.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum MemberError {
@@ -65,32 +43,6 @@ pub(crate) enum MemberError {
     /// The client for the services cannot be set up.
     #[error(transparent)]
     Start(#[from] StartError),
-}
-
-impl Shared {
-    /// Tells what has happened; if nobody listens any more, the member is about to end.
-    pub(super) fn tell(&self, news: News) {
-        let _ = self.news.send(news);
-    }
-
-    /// Returns the streams of a bucket.
-    pub(super) fn streams_of(&self, bucket: i32) -> &[FleetStream] {
-        self.streams.get(&bucket).map_or(&[], Vec::as_slice)
-    }
-
-    /// Returns how many partitions a topic has.
-    pub(super) fn partitions_of(&self, topic: &str) -> i32 {
-        self.partitions.get(topic).copied().unwrap_or(1)
-    }
-
-    /// Waits until a broker answers: what is fetched could not be kept. Returns `false` if it is to stop before that.
-    pub(super) async fn is_reachable_or(&self, stop: &Shutdown) -> bool {
-        let mut reachable = self.is_reachable.clone();
-        tokio::select! {
-            () = stop.requested() => false,
-            answered = reachable.wait_for(|is_reachable| *is_reachable) => answered.is_ok(),
-        }
-    }
 }
 
 /// A bucket that is held.

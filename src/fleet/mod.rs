@@ -15,6 +15,7 @@ pub(crate) mod making;
 pub(crate) mod member;
 mod message;
 pub(crate) mod news;
+mod shared;
 pub(crate) mod state;
 pub(crate) mod status;
 mod stream;

@@ -7,9 +7,9 @@ use chrono::{DateTime, Utc};
 use tracing::Instrument;
 
 use super::committer::BucketClient;
-use super::member::Shared;
 use super::message::Messages;
 use super::news::News;
+use super::shared::Shared;
 use super::state::KeptStream;
 use super::writer::{FleetWriter, Known, Place};
 use crate::config::{FleetStream, StreamSettings};

@@ -3,7 +3,7 @@
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::error::CommandError;
 use crate::commands::organizations::{Organizations, check_dir};
-use crate::config::{self, FleetSettings, FleetStream, LogSettings, fleet_streams, fleet_version};
+use crate::config::{self, FleetSettings, FleetStream, LogSettings, fleet_streams, settings_version};
 use crate::env::{ConfigErrors, Env, Misnamed};
 use crate::forward::kafka;
 use crate::source::SOURCES;
@@ -74,7 +74,7 @@ impl FleetConfig {
                 let mut read = Self::of(fleet, log);
                 read.streams = streams;
                 read.note_warnings(env);
-                read.version = format!("{:016x}", fleet_version(env, SOURCES));
+                read.version = format!("{:016x}", settings_version(env, SOURCES));
                 Ok(read)
             }
             (_, streams) => {
@@ -101,13 +101,13 @@ impl FleetConfig {
     fn read_organizations(&mut self, organizations: Organizations) -> Result<u64, ConfigErrors> {
         let shared = organizations.dir.shared();
         self.note_warnings(shared);
-        let mut version = fleet_version(shared, SOURCES);
+        let mut version = settings_version(shared, SOURCES);
         for Misnamed { name, problem } in organizations.misnamed {
             self.failed.push((name, format!("the name of its file {problem}")));
         }
         let mut of_all = ConfigErrors::default();
         for (organization, env) in organizations.all {
-            let own = fleet_version(&env, SOURCES) ^ fleet_hash(organization.name());
+            let own = settings_version(&env, SOURCES) ^ fleet_hash(organization.name());
             // In the order of their names.
             version = version.rotate_left(5) ^ own;
             match fleet_streams(&env, SOURCES) {

@@ -7,7 +7,7 @@ mod documents;
 use std::collections::BTreeSet;
 
 use super::{evidence, fleet, http, kafka, limits, log, object_storage, place, stdout, stream, upkeep};
-use crate::env::{Row, Scope};
+use crate::env::{Env, Row, Scope};
 use crate::source::Kind;
 
 /// A part of the table, under its own heading.
@@ -106,8 +106,14 @@ pub(super) fn names(kinds: &[Kind]) -> BTreeSet<String> {
     rows(kinds).flat_map(|row| names_of(row, kinds)).collect()
 }
 
+/// Returns the version of these settings: a hash of all variables that are read, but for secrets and what may hold one. Members of a
+/// fleet have the same, or are told apart by it.
+pub(crate) fn settings_version(env: &Env, kinds: &[Kind]) -> u64 {
+    env.digest_of(&names_without_secrets(kinds))
+}
+
 /// Returns the names of all variables but those that hold a secret, or may hold one.
-pub(super) fn names_without_secrets(kinds: &[Kind]) -> BTreeSet<String> {
+fn names_without_secrets(kinds: &[Kind]) -> BTreeSet<String> {
     let holds_none = |row: &&dyn Row| row.file().is_none() && row.name() != super::KAFKA_PROPERTIES.name();
     rows(kinds)
         .filter(holds_none)
@@ -282,6 +288,23 @@ mod tests {
             }
         }
         assert_eq!(declared, names);
+    }
+
+    #[test]
+    fn the_version_changes_with_what_is_set_and_not_with_secrets() {
+        let version = |pairs: &[(&str, &str)]| settings_version(&Env::from_pairs(pairs.iter().copied()), SOURCES);
+        let one = version(&[("TFC_KAFKA_TOPIC", "tfc"), ("TFC_ORG_TOKEN", "invented")]);
+        assert_eq!(
+            one,
+            version(&[("TFC_ORG_TOKEN", "another"), ("TFC_KAFKA_TOPIC", "tfc")])
+        );
+        assert_eq!(one, version(&[("TFC_KAFKA_TOPIC", "tfc"), ("HOME", "/root")]));
+        assert_eq!(
+            one,
+            version(&[("TFC_KAFKA_TOPIC", "tfc"), ("KAFKA_PROPERTIES", "sasl.password=x")])
+        );
+        assert_ne!(one, version(&[("TFC_KAFKA_TOPIC", "tfc2")]));
+        assert_ne!(one, version(&[("TFC_KAFKA_TOPIC", "tfc"), ("TFC_MAX_PAGES", "3")]));
     }
 
     /// Returns the names of the rows in a file: `name: "MAX_PAGES"`.
