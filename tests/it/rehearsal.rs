@@ -75,8 +75,9 @@ fn a_token_that_ends_fails_the_run_and_a_clock_that_is_wrong_is_told() {
 fn faults_can_be_given_to_one_stream_and_together() {
     let (code, mail) = rehearse(&["expired-token=0@tfc"], "");
     assert_eq!((code, &mail["retries"]), (0, &0.into()), "{mail:#}");
-    let (code, mail) = rehearse(&["unavailable=3@yandex-mail", "wrong-clock=600"], "");
-    assert_eq!(code, 0);
+    // Of three requests under way at once, every third answer may be that of the same one each time.
+    let (code, mail) = rehearse(&["unavailable@yandex-mail", "wrong-clock=600"], "MAX_RETRIES=20");
+    assert_eq!(code, 0, "{mail:#}");
     assert!(mail["retries"].as_u64() > Some(0) && mail["clock_offset_seconds"].as_i64() > Some(500));
 }
 
