@@ -59,7 +59,14 @@ impl Held {
         let asked_for = page.records.iter().flatten().filter(is_asked_for);
         let mut records: Vec<(DateTime<Utc>, u128)> = asked_for.map(|record| (record.time, record.moment())).collect();
         let descends = records.is_sorted_by(|one, other| one.0 >= other.0);
-        records.sort_unstable();
+        if descends {
+            // Most answers do: only those of one time are left to be sorted.
+            records.reverse();
+            let of_one_time = records.chunk_by_mut(|one, other| one.0 == other.0);
+            of_one_time.for_each(<[_]>::sort_unstable);
+        } else {
+            records.sort_unstable();
+        }
         records.dedup();
         let ((oldest, _), (newest, _)) = (*records.first()?, *records.last()?);
         let is_first = request.position == Position::First;

@@ -221,7 +221,16 @@ impl Answer {
     }
 
     pub(super) fn holds_any(&self, anchors: &[Anchor]) -> bool {
-        self.anchors.iter().any(|anchor| anchors.contains(anchor))
+        let times = || anchors.iter().map(|anchor| anchor.time);
+        let (Some(oldest), Some(newest)) = (times().min(), times().max()) else {
+            return false;
+        };
+        // Most answers are of another time than a page far from them, and both may be long.
+        let mut of_their_time = self
+            .anchors
+            .iter()
+            .filter(|anchor| oldest <= anchor.time && anchor.time <= newest);
+        of_their_time.any(|anchor| anchors.contains(anchor))
     }
 }
 
@@ -254,9 +263,10 @@ fn disorder_of(times: &[DateTime<Utc>]) -> TimeDelta {
     let mut oldest: Option<DateTime<Utc>> = None;
     let mut disorder = TimeDelta::zero();
     for time in times {
-        let before = *oldest.get_or_insert(*time);
-        disorder = disorder.max(*time - before);
-        oldest = Some(before.min(*time));
+        match oldest {
+            Some(before) if before < *time => disorder = disorder.max(*time - before),
+            _ => oldest = Some(*time),
+        }
     }
     disorder
 }

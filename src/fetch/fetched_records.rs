@@ -4,6 +4,7 @@ use std::collections::HashMap;
 
 use chrono::{DateTime, Utc};
 
+use super::repeats::Repeats;
 use super::sightings::Sightings;
 use crate::record::digests::{Digests, Unhashed};
 use crate::record::{Anchor, Form, Line, Record, Rejected, hold};
@@ -156,7 +157,8 @@ impl FetchedRecords {
     ///
     /// `others` were given by answers outside of this reading, which is whole.
     pub(super) fn mark_superseded(&mut self, others: &mut [Record]) {
-        let newest = self.newest_versions();
+        let places = self.repeated(others);
+        let newest = self.newest_versions(&places);
         let is_superseded = |record: &Record| {
             let newer = newest.get(&record.moment()).map(|place| &self.records[*place]);
             newer.is_some_and(|newer| self.seen.is_superseded(record, newer))
@@ -164,13 +166,12 @@ impl FetchedRecords {
         for other in others.iter_mut() {
             other.is_superseded = is_superseded(other);
         }
-        let with_id = self.records.iter().filter(|record| record.identity.has_id());
-        if with_id.count() == newest.len() {
-            return;
-        }
-        let superseded: Vec<bool> = self.records.iter().map(is_superseded).collect();
-        for (record, is_superseded) in self.records.iter_mut().zip(superseded) {
-            record.is_superseded = is_superseded;
+        let superseded: Vec<bool> = places
+            .iter()
+            .map(|place| is_superseded(&self.records[*place]))
+            .collect();
+        for (place, is_superseded) in places.into_iter().zip(superseded) {
+            self.records[place].is_superseded = is_superseded;
         }
     }
 
@@ -190,11 +191,24 @@ impl FetchedRecords {
         }
     }
 
-    /// Returns the places of the records that came last of those with one id and one time.
-    fn newest_versions(&self) -> HashMap<u128, usize, Unhashed> {
-        let mut newest = HashMap::with_capacity_and_hasher(self.records.len(), Default::default());
-        let records = self.records.iter().enumerate();
-        for (place, record) in records.filter(|(_, record)| record.identity.has_id()) {
+    /// Returns the places of the records with an id that may be there more than once with one id and one time, here or among others.
+    fn repeated(&self, others: &[Record]) -> Vec<usize> {
+        let moment = |record: &Record| record.identity.has_id().then(|| record.moment());
+        let moments: Vec<Option<u128>> = self.records.iter().map(moment).collect();
+        let mut repeats = Repeats::with_capacity(moments.len());
+        let all = moments.iter().flatten().copied();
+        all.chain(others.iter().filter_map(moment))
+            .for_each(|moment| repeats.note(moment));
+        let places = moments.iter().enumerate();
+        let repeated = places.filter(|(_, moment)| moment.is_some_and(|moment| repeats.may_have(moment)));
+        repeated.map(|(place, _)| place).collect()
+    }
+
+    /// Returns which of the records at these places came last of those with one id and one time.
+    fn newest_versions(&self, places: &[usize]) -> HashMap<u128, usize, Unhashed> {
+        let mut newest = HashMap::default();
+        for place in places.iter().copied() {
+            let record = &self.records[place];
             let newer = newest.entry(record.moment()).or_insert(place);
             if self.seen.first_of(record) > self.seen.first_of(&self.records[*newer]) {
                 *newer = place;
@@ -223,11 +237,11 @@ impl FetchedRecords {
     }
 
     /// Drops the records that `known` holds, none of which is later than `known_to`, and the rejected ones that `rejected` holds.
-    pub(crate) fn drop_known(&mut self, known: &Digests, known_to: Option<DateTime<Utc>>, rejected: &Digests) {
+    pub(super) fn drop_known(&mut self, known: &Sightings, known_to: Option<DateTime<Utc>>, rejected: &Digests) {
         let before = self.records.len() + self.rejected.len();
         let is_later = |record: &Record| known_to.is_none_or(|to| record.time > to);
         self.records
-            .retain(|record| is_later(record) || !known.contains(&record.identity.content));
+            .retain(|record| is_later(record) || !known.has(record.identity.content));
         self.rejected.retain(|record| !rejected.contains(&record.content));
         self.received -= (before - self.records.len() - self.rejected.len()) as u64;
     }
@@ -251,9 +265,9 @@ impl FetchedRecords {
         to.extend(self.seen.contents().chain(&self.seen_rejected));
     }
 
-    /// Returns the content hashes of all records that it was given, and of those that cannot be filed.
-    pub(crate) fn into_seen(self) -> (Digests, Digests) {
-        (self.seen.into_contents(), self.seen_rejected)
+    /// Returns which records it was given, and the content hashes of those that cannot be filed.
+    pub(super) fn into_seen(self) -> (Sightings, Digests) {
+        (self.seen, self.seen_rejected)
     }
 }
 

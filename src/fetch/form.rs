@@ -19,6 +19,9 @@ pub(super) fn reject_those_in_the_future(
     latest: DateTime<Utc>,
 ) -> Vec<Result<Record, Rejected>> {
     let future = latest + SOON;
+    if records.iter().flatten().all(|record| record.time <= future) {
+        return records;
+    }
     let checked = records.into_iter().map(|item| match item {
         Ok(record) if record.time > future => {
             let reason = format!(

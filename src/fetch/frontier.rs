@@ -1,15 +1,15 @@
 //! How far a walk has come: what the next part is joined to.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::completed_range::CompletedRange;
 use super::fetched_records::{FetchedRecords, Version};
+use super::sightings::Sightings;
 use super::{FetchError, Fetcher, LeftOver};
 use crate::record::digests::Digests;
-use crate::record::{Anchor, Record};
+use crate::record::{Anchor, AnchorSet, Record};
 use crate::window::floor_to_millisecond;
 
 /// How many records of a part the next one has to come upon; one of them is enough.
@@ -21,9 +21,9 @@ pub(super) struct Frontier {
     /// The newest records, newest first.
     pub(super) anchors: Vec<Anchor>,
     /// All records of the newest millisecond.
-    newest: Arc<HashSet<Anchor>>,
-    /// The content hashes of what was handed out of the last part: the next one holds some of it again; and its newest time.
-    seen: Digests,
+    newest: Arc<AnchorSet>,
+    /// What the last part was given: the next one holds some of it again; and its newest time.
+    seen: Sightings,
     seen_to: Option<DateTime<Utc>>,
     seen_rejected: Digests,
     /// What was handed out with the last part that had something: see [`Version`].
@@ -78,7 +78,7 @@ impl Frontier {
     }
 
     /// Returns the records that were read of the newest millisecond.
-    pub(super) fn newest(&self) -> Arc<HashSet<Anchor>> {
+    pub(super) fn newest(&self) -> Arc<AnchorSet> {
         Arc::clone(&self.newest)
     }
 
@@ -108,6 +108,9 @@ impl Frontier {
         let is_newest = |anchor: &Anchor| newest.is_some_and(|newest| anchor.time >= newest);
         let moment = Arc::make_mut(&mut self.newest);
         moment.retain(is_newest);
-        moment.extend(records.iter().map(Anchor::of).filter(is_newest));
+        let of_moment = records
+            .iter()
+            .filter(|record| newest.is_some_and(|newest| record.time >= newest));
+        moment.extend(of_moment.map(Anchor::of));
     }
 }

@@ -57,12 +57,11 @@ struct GivenPage {
 impl GivenPage {
     /// Takes out the records that are not later than `limit`.
     fn take_to(&mut self, limit: Option<DateTime<Utc>>) -> Vec<Record> {
-        let Some(limit) = limit else {
+        let is_due = |record: &Record| limit.is_none_or(|limit| record.time <= limit);
+        if self.records.iter().all(is_due) {
             return take(&mut self.records);
-        };
-        let (due, later) = take(&mut self.records)
-            .into_iter()
-            .partition(|record| record.time <= limit);
+        }
+        let (due, later) = take(&mut self.records).into_iter().partition(is_due);
         self.records = later;
         self.oldest = oldest(&self.records).unwrap_or(self.oldest);
         due

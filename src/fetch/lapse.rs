@@ -4,13 +4,11 @@
 //! answers are asked for several times, until one holds whatever the others do. An answer without records is none: it is
 //! asked for again in any case.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 
 use super::answer::Answer;
 use super::{FetchError, Fetcher, PageError, span};
-use crate::record::Anchor;
+use crate::record::{Anchor, AnchorSet};
 use crate::source::{Page, PageRequest};
 use crate::window::{Window, bound};
 
@@ -25,7 +23,7 @@ const MOST_LOOKS: u32 = 9;
 struct Repeated {
     /// What was asked for: what is given with it is for other requests.
     window: Window,
-    given: HashSet<Anchor>,
+    given: AnchorSet,
     looks: u32,
     has_lapsed: bool,
     was_emptied: bool,
@@ -35,7 +33,7 @@ impl Repeated {
     fn of(window: Window) -> Self {
         Self {
             window,
-            given: HashSet::new(),
+            given: AnchorSet::default(),
             looks: 0,
             has_lapsed: false,
             was_emptied: false,
@@ -57,7 +55,7 @@ impl Repeated {
 
     /// Returns the time of the newest record that an answer lacks.
     fn lacking(&self, answer: &Answer) -> Option<DateTime<Utc>> {
-        let held: HashSet<&Anchor> = answer.anchors().iter().collect();
+        let held: AnchorSet = answer.anchors().iter().copied().collect();
         let is_in_reach = |anchor: &&Anchor| answer.oldest().is_none_or(|oldest| anchor.time > oldest);
         let given = self.given.iter().filter(is_in_reach);
         given

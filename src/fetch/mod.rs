@@ -58,6 +58,7 @@ pub mod plan;
 mod rate_limiter;
 pub(crate) mod probe;
 mod reading;
+mod repeats;
 mod sightings;
 mod short_reach;
 mod slice;

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 
 use crate::record::Record;
-use crate::record::digests::{Digests, Unhashed};
+use crate::record::digests::Unhashed;
 
 /// Which answers held which record, by its content.
 #[derive(Debug, Default)]
@@ -98,10 +98,6 @@ impl Sightings {
 
     pub(super) fn contents(&self) -> impl Iterator<Item = &u128> {
         self.records.keys()
-    }
-
-    pub(super) fn into_contents(self) -> Digests {
-        self.records.into_keys().collect()
     }
 
     /// When a record was given first; `None` for one that no answer held.

@@ -1,15 +1,13 @@
 //! A survey: the answer for the whole of a long window, of which only the newest records came. The answers for its parts have
 //! to hold what it held, and no more of that time.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::record::{Anchor, Record};
+use crate::record::{Anchor, AnchorSet, Record};
 
 #[derive(Debug)]
 pub(super) struct Survey {
-    given: HashSet<Anchor>,
+    given: AnchorSet,
     oldest: DateTime<Utc>,
     settled_to: DateTime<Utc>,
 }
@@ -45,7 +43,7 @@ impl Survey {
             return None;
         }
         let is_between = |anchor: &Anchor| after < anchor.time && anchor.time < before;
-        let part: HashSet<Anchor> = records.iter().map(Anchor::of).filter(is_between).collect();
+        let part: AnchorSet = records.iter().map(Anchor::of).filter(is_between).collect();
         let mut given = self.given.iter().filter(|anchor| is_between(anchor));
         if given.any(|anchor| !part.contains(anchor)) {
             Some(Difference::PartLacks)

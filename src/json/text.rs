@@ -48,7 +48,10 @@ pub(super) fn copy_odd_string(input: &mut Input<'_>, form: &mut Buffer) -> Resul
     form.push(b'"');
     input.advance(1);
     loop {
-        form.push_slice(input.take(plain_length(input.rest())).as_bytes());
+        let length = plain_length(input.rest());
+        if length > 0 {
+            form.push_slice(input.take(length).as_bytes());
+        }
         match input.peek() {
             Some(b'"') => break,
             Some(b'\\') => copy_escape(input, form)?,
@@ -134,9 +137,7 @@ fn copy_escape(input: &mut Input<'_>, form: &mut Buffer) -> Result<(), JsonError
         Some(b'u') => {
             let unit = utf16_escape(input.rest()).ok_or_else(|| input.malformed(UNKNOWN))?;
             input.advance(6);
-            let mut escaped = String::new();
-            copy_utf16(unit, input, &mut escaped);
-            form.push_slice(escaped.as_bytes());
+            copy_utf16(unit, input, form);
         }
         _ => return Err(input.malformed(UNKNOWN)),
     }
@@ -145,16 +146,16 @@ fn copy_escape(input: &mut Input<'_>, form: &mut Buffer) -> Result<(), JsonError
 
 /// Appends the character of an escape that has been read, together with the next escape if the two are a surrogate
 /// pair.
-fn copy_utf16(unit: u16, input: &mut Input<'_>, line: &mut String) {
+fn copy_utf16(unit: u16, input: &mut Input<'_>, form: &mut Buffer) {
     if let Some(character) = char::from_u32(u32::from(unit)) {
-        return push_char(character, line);
+        return push_char(character, form);
     }
     match surrogate_pair(unit, input.rest()) {
         Some(character) => {
             input.advance(6);
-            line.push(character);
+            push_char(character, form);
         }
-        None => push_hex(unit, line),
+        None => push_hex(unit, form),
     }
 }
 
@@ -171,23 +172,54 @@ pub(super) fn utf16_escape(bytes: &[u8]) -> Option<u16> {
     })
 }
 
-fn push_char(character: char, line: &mut String) {
-    match character {
-        '"' => line.push_str("\\\""),
-        '\\' => line.push_str("\\\\"),
-        '\u{8}' => line.push_str("\\b"),
-        '\u{c}' => line.push_str("\\f"),
-        '\n' => line.push_str("\\n"),
-        '\r' => line.push_str("\\r"),
-        '\t' => line.push_str("\\t"),
-        '\0'..' ' => push_hex(character as u16, line),
-        _ => line.push(character),
+/// What forms are written to.
+trait Write {
+    fn write(&mut self, text: &str);
+
+    fn write_char(&mut self, character: char);
+}
+
+impl Write for String {
+    fn write(&mut self, text: &str) {
+        self.push_str(text);
+    }
+
+    fn write_char(&mut self, character: char) {
+        self.push(character);
     }
 }
 
-fn push_hex(unit: u16, line: &mut String) {
-    line.push_str("\\u");
+impl Write for Buffer {
+    fn write(&mut self, text: &str) {
+        self.push_slice(text.as_bytes());
+    }
+
+    fn write_char(&mut self, character: char) {
+        let mut bytes = [0; 4];
+        let length = character.encode_utf8(&mut bytes).len();
+        self.push_start(&bytes, length);
+    }
+}
+
+#[inline]
+fn push_char(character: char, form: &mut impl Write) {
+    match character {
+        '"' => form.write("\\\""),
+        '\\' => form.write("\\\\"),
+        '\u{8}' => form.write("\\b"),
+        '\u{c}' => form.write("\\f"),
+        '\n' => form.write("\\n"),
+        '\r' => form.write("\\r"),
+        '\t' => form.write("\\t"),
+        '\0'..' ' => push_hex(character as u16, form),
+        _ => form.write_char(character),
+    }
+}
+
+fn push_hex(unit: u16, form: &mut impl Write) {
+    form.write("\\u");
     for shift in [12, 8, 4, 0] {
-        line.extend(char::from_digit(u32::from(unit >> shift & 0xf), 16));
+        let digit = char::from_digit(u32::from(unit >> shift & 0xf), 16);
+        digit.into_iter().for_each(|digit| form.write_char(digit));
     }
 }

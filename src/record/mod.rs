@@ -16,7 +16,7 @@ use crate::json::{Found, JsonError, Scanner, push_bytes};
 use crate::output::printable::excerpt;
 
 pub(crate) use crate::json::KeyPath;
-pub(crate) use anchor::Anchor;
+pub(crate) use anchor::{Anchor, AnchorSet};
 pub(crate) use line::{Line, hold};
 pub use list::Broken;
 pub(crate) use list::{Listed, ListedError};
@@ -169,9 +169,7 @@ pub struct Identified {
 impl Record {
     /// Returns a hash of its id and its time, the same for all of its versions; of its content and its time where it has no id.
     pub(crate) fn moment(&self) -> u128 {
-        let nanoseconds =
-            i128::from(self.time.timestamp()) * 1_000_000_000 + i128::from(self.time.timestamp_subsec_nanos());
-        self.identity.mark ^ nanoseconds as u128
+        Anchor::of(self).moment()
     }
 
     /// Returns its time and identity.

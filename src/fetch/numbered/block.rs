@@ -1,13 +1,13 @@
 //! Pages of a numbered feed that are joined to each other, and where the next one should begin.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::VecDeque;
 
 use chrono::{DateTime, Utc};
 
 use super::pages::PageOf;
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
-use crate::record::Anchor;
+use crate::record::{Anchor, AnchorSet};
 use crate::source::Page;
 
 /// Records out of order by no more than this part of the span of their answer are neighbors that changed places.
@@ -25,7 +25,7 @@ pub(super) struct Block {
     /// Its pages, and their records.
     pages: Vec<(PageOf, Vec<Anchor>)>,
     /// All of its records.
-    known: HashSet<Anchor>,
+    known: AnchorSet,
     /// Up to which offset it was read, and how many records the service had then.
     pub(super) end: u64,
     pub(super) total: Option<u64>,
@@ -58,7 +58,7 @@ impl Block {
             last: None,
             edge: Vec::new(),
             pages: Vec::new(),
-            known: HashSet::new(),
+            known: AnchorSet::default(),
             end: start,
             total: None,
             has_ordered_records: true,

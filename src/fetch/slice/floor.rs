@@ -1,11 +1,10 @@
 //! What is known below a slice: an answer that holds it has reached down to the end of the slice.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use crate::record::Anchor;
+use crate::record::{Anchor, AnchorSet};
 use crate::window::floor_to_millisecond;
 
 /// What is known of the records below a slice.
@@ -25,7 +24,7 @@ pub(in crate::fetch) enum Floor {
         /// Whether they are from the archive: the service may have dropped or changed them.
         is_archived: bool,
         /// The records of the newest moment, if all of it was read.
-        whole: Option<Arc<HashSet<Anchor>>>,
+        whole: Option<Arc<AnchorSet>>,
     },
 }
 
@@ -44,7 +43,7 @@ impl Floor {
     }
 
     /// Returns it as one whose newest moment has these records and no other, if that is known.
-    pub(in crate::fetch) fn with_whole(mut self, of_newest: Option<Arc<HashSet<Anchor>>>) -> Self {
+    pub(in crate::fetch) fn with_whole(mut self, of_newest: Option<Arc<AnchorSet>>) -> Self {
         if let Floor::Known { whole, .. } = &mut self {
             *whole = of_newest;
         }

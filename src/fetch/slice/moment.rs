@@ -3,14 +3,12 @@
 //! A larger page may hold all of it. Where the service names next pages, these are followed; since pages behind tokens
 //! share nothing, the moment is read until two looks with different page borders agree, or three where pages were short.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 
 use super::descent::{Descent, Step, same_time};
 use crate::fetch::answer::Answer;
 use crate::fetch::{FetchError, Fetcher, PageError};
-use crate::record::Anchor;
+use crate::record::{Anchor, AnchorSet};
 use crate::source::{Next, PageRequest};
 use crate::window::{TICK, Window, floor_to_millisecond};
 
@@ -27,7 +25,7 @@ pub(super) const MOST_PAGES: u32 = 100_000;
 #[derive(Default)]
 struct Look {
     /// The records of the moment.
-    anchors: HashSet<Anchor>,
+    anchors: AnchorSet,
     /// The answer with an older record; none if the pages ended before.
     below: Option<Answer>,
     /// The oldest record of the last page.
@@ -97,7 +95,7 @@ async fn by_tokens(fetcher: &Fetcher, descent: &mut Descent, answer: &Answer, mu
     let overshoot = fetcher.learned().overshoot;
     let moment = floor_to_millisecond(answer.oldest().unwrap_or(descent.upper) - overshoot);
     // What was given of it before is a part of it.
-    let mut known: HashSet<Anchor> = descent.anchors_of(answer.oldest()).collect();
+    let mut known: AnchorSet = descent.anchors_of(answer.oldest()).collect();
     // How many looks brought all that is known, since the last one that brought something new.
     let mut agreed = 0;
     let mut shortest = None;
@@ -186,7 +184,7 @@ async fn has_skipped(
         ..request
     };
     let page = fetcher.first_page(&request, false).await?;
-    let known: HashSet<Anchor> = descent.fetched.records.iter().map(Anchor::of).collect();
+    let known: AnchorSet = descent.fetched.records.iter().map(Anchor::of).collect();
     let answer = Answer::of(&page, &request);
     let is_passed = |anchor: &&Anchor| anchor.time > end + learned.depth() && anchor.time < moment;
     Ok(answer

@@ -14,7 +14,7 @@ use super::moment::{MOST_PAGES, PageSizes};
 use crate::fetch::answer::Answer;
 use crate::fetch::fetched_records::FetchedRecords;
 use crate::fetch::{FetchError, Fetcher, PageError, span};
-use crate::record::Anchor;
+use crate::record::{Anchor, AnchorSet};
 use crate::source::{PageRequest, Position};
 use crate::window::{Slice, TICK, Window, bound, floor_to_millisecond};
 
@@ -42,7 +42,7 @@ pub(in crate::fetch) struct Gathering {
     floor: Floor,
     pub(in crate::fetch) fetched: FetchedRecords,
     /// Every record that an answer gave, with those below that are known.
-    known: HashSet<Anchor>,
+    known: AnchorSet,
     /// Whether the service names next pages.
     has_pages: bool,
     /// Whether a page of several had fewer records than were asked for: then one more look has to agree.
@@ -244,7 +244,7 @@ impl Gathering {
             position: Position::First,
             size: sizes.first,
         };
-        let (mut new, mut given) = (0, HashSet::new());
+        let (mut new, mut given) = (0, AnchorSet::default());
         for _ in 0..MOST_PAGES {
             let page = match fetcher
                 .page(&request, self.slice.is_divisible() || self.reaches_far())
@@ -288,7 +288,7 @@ impl Gathering {
         Ok(self.conclude(request.window, new, &given))
     }
 
-    fn conclude(&self, window: Window, new: usize, given: &HashSet<Anchor>) -> Part {
+    fn conclude(&self, window: Window, new: usize, given: &AnchorSet) -> Part {
         let given_times: HashSet<DateTime<Utc>> =
             given.iter().map(|anchor| floor_to_millisecond(anchor.time)).collect();
         // A bound parts no moment, however it is cut.
