@@ -18,8 +18,10 @@ const BESIDES: u64 = 24;
 const DOUBTED_FOR_AN_ANSWER: u64 = 2;
 const DOUBTED_BESIDES: u64 = 16;
 
-/// The records of so many usual pages are remembered, to know those that are read again: more would not fit in a processor's cache.
+/// The records of so many usual pages are remembered, to know those that are read again, and no more than so many: they would not
+/// fit in a processor's cache.
 const REMEMBERED_PAGES: u64 = 50;
+const MOST_REMEMBERED: u64 = 10_000;
 
 /// The least records that a page is taken to have for that.
 const FEWEST_OF_PAGE: u64 = 100;
@@ -65,7 +67,7 @@ impl Effort {
 
     /// Counts the records of an answer that no other had of late; returns for each whether it is one.
     pub(super) fn note_answer(&mut self, records: &[Result<Record, Rejected>]) -> Vec<bool> {
-        let most_recent = REMEMBERED_PAGES * self.usual_size.max(FEWEST_OF_PAGE);
+        let most_recent = (REMEMBERED_PAGES * self.usual_size.max(FEWEST_OF_PAGE)).min(MOST_REMEMBERED);
         if self.recent.len() as u64 > most_recent {
             self.recent.clear();
             self.moments.clear();

@@ -6,7 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::repeats::Repeats;
 use super::sightings::Sightings;
-use crate::record::digests::{Digests, Unhashed};
+use crate::record::digests::{Digests, ShortDigests, Unhashed};
 use crate::record::{Anchor, Form, Line, Record, Rejected, hold};
 
 /// The most bytes held for one service: one that returns records without end must not exhaust the machine's memory.
@@ -260,9 +260,10 @@ impl FetchedRecords {
         seen.contains(&rejected.content)
     }
 
-    /// Adds the content hashes of all records that it was given.
-    pub(crate) fn note_contents(&self, to: &mut Digests) {
-        to.extend(self.seen.contents().chain(&self.seen_rejected));
+    /// Adds what of the content hashes of all records that it was given is enough to count them.
+    pub(super) fn note_contents(&self, to: &mut ShortDigests) {
+        let contents = self.seen.contents().chain(&self.seen_rejected);
+        to.extend(contents.map(|content| *content as u64));
     }
 
     /// Returns which records it was given, and the content hashes of those that cannot be filed.

@@ -6,13 +6,16 @@ use std::hash::{BuildHasherDefault, Hasher};
 /// A set of 128-bit hashes.
 pub(crate) type Digests = HashSet<u128, Unhashed>;
 
-/// For maps and sets whose keys are already 128-bit hashes.
+/// A set of hashes of which only the count matters: of two million of them, one is taken for another once in ten million times.
+pub(crate) type ShortDigests = HashSet<u64, Unhashed>;
+
+/// For maps and sets whose keys are already hashes.
 ///
 /// The standard hasher resists keys that are chosen to collide. To choose the hash of a record, one would have to know
 /// the ids and times that the service puts into it.
 pub(crate) type Unhashed = BuildHasherDefault<LowHalf>;
 
-/// Uses the lower half of a 128-bit hash as its hash.
+/// Uses the lower half of a 128-bit hash, or the whole of a 64-bit one, as its hash.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct LowHalf(u64);
 
@@ -21,6 +24,10 @@ impl Hasher for LowHalf {
         bytes
             .iter()
             .for_each(|byte| self.0 = self.0.rotate_left(8) ^ u64::from(*byte));
+    }
+
+    fn write_u64(&mut self, hash: u64) {
+        self.0 = hash;
     }
 
     fn write_u128(&mut self, hash: u128) {

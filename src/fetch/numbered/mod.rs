@@ -22,7 +22,7 @@ use super::learned::Learned;
 use super::plan::WalkPlan;
 use super::stopwatch::Stopwatch;
 use super::{FetchError, Fetcher, PageError, span, warn_of_lost};
-use crate::record::digests::Digests;
+use crate::record::digests::{Digests, ShortDigests};
 use crate::record::{Anchor, Form, Rejected, Shape};
 use crate::source::{Page, PageRequest, Position};
 use crate::window::{Window, bound, floor_to_millisecond};
@@ -71,7 +71,7 @@ pub(super) struct NumberedWalk {
     block_pages: u64,
     frontier: Frontier,
     /// The content hashes of the records that were given.
-    given: Digests,
+    given: ShortDigests,
     /// Those of records that cannot be filed: each may be two for the service, or as another one.
     rejected: Digests,
     /// How many more than one each they may be: of a broken record it cannot be told for certain where it ends.
@@ -123,7 +123,7 @@ impl NumberedWalk {
             pages: PagePlan::new(page_size),
             block_pages: *BLOCK_PAGES.end(),
             frontier: Frontier::default(),
-            given: Digests::default(),
+            given: ShortDigests::default(),
             rejected: Digests::default(),
             swallowed: 0,
             is_again: false,
@@ -360,7 +360,7 @@ impl NumberedWalk {
     fn count(&mut self, page: &Page) {
         if self.given.len() <= MOST_COUNTED {
             let records = page.records.iter().flatten();
-            self.given.extend(records.map(|record| record.identity.content));
+            self.given.extend(records.map(|record| record.identity.content as u64));
         }
     }
 
