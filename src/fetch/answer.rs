@@ -2,8 +2,10 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::fetched_records::Added;
 use crate::record::Anchor;
 use crate::source::{Next, Page, PageRequest, Position};
+use crate::window::Window;
 
 /// Services cut and round bounds, so a record up to this far outside of the window counts as inside.
 const ROUNDING: TimeDelta = TimeDelta::seconds(1);
@@ -39,6 +41,8 @@ pub(super) struct Answer {
     pub(super) strays: usize,
     /// How far its newest record is above what was asked for.
     pub(super) overshoot: TimeDelta,
+    /// What was asked for.
+    window: Window,
     /// Whether its oldest records come first, and not all have the same time.
     pub(super) ascends: bool,
     /// Whether its newest records come first, and not all have the same time.
@@ -87,6 +91,7 @@ impl Answer {
             overshoot: times
                 .last()
                 .map_or(TimeDelta::zero(), |newest| *newest - request.window.to),
+            window: request.window,
             ascends,
             descends,
             times,
@@ -161,6 +166,15 @@ impl Answer {
     pub(super) fn is_older_behind(&self, part: &Answer) -> bool {
         let rest = self.anchors.iter().filter(|anchor| !part.anchors.contains(anchor));
         rest.map(|anchor| anchor.time).max() <= part.oldest()
+    }
+
+    /// Returns how many of what an answer added may be of the time that was asked for: others say nothing of that.
+    pub(super) fn asked_for_of(&self, added: Added) -> usize {
+        let (Some(oldest), Some(newest)) = (added.oldest, added.newest) else {
+            return added.new;
+        };
+        let is_elsewhere = newest < self.window.from - MOST_ABOVE || self.window.to + MOST_ABOVE < oldest;
+        if is_elsewhere { 0 } else { added.new }
     }
 
     /// Returns how much time its records span.

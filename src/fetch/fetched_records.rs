@@ -45,7 +45,8 @@ pub(crate) struct FetchedRecords {
 pub(crate) struct Added {
     /// Records that no earlier page had.
     pub(crate) new: usize,
-    /// The time of the newest of them.
+    /// The times of the oldest and of the newest of them.
+    pub(crate) oldest: Option<DateTime<Utc>>,
     pub(crate) newest: Option<DateTime<Utc>>,
 }
 
@@ -105,6 +106,7 @@ impl FetchedRecords {
             };
             if is_new {
                 added.new += 1;
+                added.oldest = added.oldest.into_iter().chain(time).min();
                 added.newest = added.newest.max(time);
             }
         }

@@ -32,6 +32,8 @@ pub(crate) enum Fault {
     LaggingBehindTheFirst(usize),
     /// A page in the place of the one behind it, where they have numbers.
     PageBefore,
+    /// With one more record, from anywhere in the feed.
+    Stray,
 }
 
 /// One answer in so many has this fault.
@@ -93,6 +95,7 @@ pub(crate) fn faults(is_numbered: bool) -> impl Strategy<Value = Faults> {
         2 => Just(Fault::Lost),
         2 => status,
         4 => lagging,
+        1 => Just(Fault::Stray),
         if is_numbered { 3 } else { 0 } => Just(Fault::PageBefore),
     ];
     let every = prop_oneof![Just(2_u64), 3..6_u64, 6..20_u64];
@@ -108,6 +111,7 @@ impl fmt::Display for Faults {
         write!(f, "one answer in {} ", self.every)?;
         match self.fault {
             Fault::Empty => write!(f, "is empty")?,
+            Fault::Stray => write!(f, "has one more record, from anywhere")?,
             Fault::HalfThePage => write!(f, "lacks the older half of its records")?,
             Fault::CutBody => write!(f, "is cut in the middle of the body")?,
             Fault::Lost => write!(f, "is lost")?,

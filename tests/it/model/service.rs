@@ -362,7 +362,13 @@ impl Model {
             view.retain(|record| !roll(service.seed, &("hole", record.number)).is_multiple_of(one_in));
         }
         match service.page(&view, &asked, state) {
-            Ok(page) => self.with_fault(page, fault, state),
+            Ok(mut page) => {
+                let stray = roll(service.seed, &("stray", state.now.request)) as usize % view.len().max(1);
+                let stray = view.get(stray).filter(|_| fault == Some(Fault::Stray));
+                let is_there = |stray: &&&Record| page.records.iter().any(|record| record.number == stray.number);
+                page.records.extend(stray.filter(|stray| !is_there(stray)));
+                self.with_fault(page, fault, state)
+            }
             Err(RefusedError) => error(400, "bad token"),
         }
     }

@@ -361,6 +361,17 @@ fn answers_that_end_some_hours_below_their_upper_bound_lose_nothing() {
 }
 
 #[test]
+fn a_record_from_elsewhere_in_an_answer_is_no_reason_to_ask_for_the_same_again_and_again() {
+    for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Audit, Vendor::Port] {
+        for every in [2, 5] {
+            let mut case = of(vendor, 400, 500_000, &[one_in(every, Fault::Stray)]);
+            case.settings.port_limit = 100;
+            is_right(&case);
+        }
+    }
+}
+
+#[test]
 fn records_that_stand_anywhere_in_a_feed_are_not_lost() {
     for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Audit, Vendor::Port] {
         let mut case = of(vendor, 1_500, 120_000, &[Oddity::Order(Order::Misplaced(100))]);

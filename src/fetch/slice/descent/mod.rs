@@ -325,6 +325,7 @@ impl Descent {
         self.keep_reach(learned);
         self.note_cut(&answer, learned);
         let added = self.fetched.add(page.records, page.originals);
+        let new = answer.asked_for_of(added);
         self.note_moment(&answer, learned);
         self.oldest = answer.oldest().map_or(self.oldest, |oldest| oldest.min(self.oldest));
         if let Some(step) = self.limits(&answer, added.new, learned) {
@@ -333,7 +334,7 @@ impl Descent {
             }
             return step;
         }
-        if added.new > 0 {
+        if new > 0 {
             self.overlap
                 .take()
                 .into_iter()
@@ -350,7 +351,7 @@ impl Descent {
                 return step;
             }
         }
-        if self.needs_another_look(&answer, added.new, learned) {
+        if self.needs_another_look(&answer, new, learned) {
             return Step::Ask;
         }
         if self.reaches_floor(&answer, learned) {
@@ -358,7 +359,7 @@ impl Descent {
             return self.end(learned);
         }
         let is_recheck = std::mem::take(&mut self.is_recheck);
-        match added.new {
+        match new {
             // The oldest moment alone shows whether the answer was cut within it.
             0 if is_recheck && !answer.may_go_on() && self.floor.is_open() => {
                 self.end_looks = 2;
