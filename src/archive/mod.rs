@@ -275,24 +275,43 @@ impl Archive {
     ///
     /// If the day file cannot be read.
     pub fn deduplicate(&mut self, batch: Batch) -> Result<Dedup, FileError> {
-        let date = batch.date();
-        let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record.time));
-        if !self.known.day(date).is_some_and(can_judge_all) {
-            let day = self.read_as_little(&batch)?;
-            self.known.put(date, day);
-        }
-        if let Some(mut day) = self.known.take_incomplete(date) {
-            self.add_misplaced(date, &mut day)?;
-            self.known.put(date, day);
-        }
+        self.read_day_of(&batch)?;
         let nothing = Day::default();
-        let day = self.known.day(date).unwrap_or(&nothing);
+        let day = self.known.day(batch.date()).unwrap_or(&nothing);
         let mut verdicts = dedup::by_content(&batch, day, &self.known.revisions());
         let suspects = Suspects::find(&batch, &verdicts, day, self.known.given());
         let values = self.read_values(&suspects, &batch)?;
         let revised = suspects.judge(&batch, &mut verdicts, &values);
         self.known.note_given(&batch, &verdicts, revised);
         Ok(dedup::split(batch, &verdicts))
+    }
+
+    /// The same for records of which none is a revision, since who has sent them has told those apart: they differ from what is archived,
+    /// or are duplicates.
+    ///
+    /// # Errors
+    /// If the day file cannot be read.
+    pub(crate) fn deduplicate_by_content(&mut self, batch: Batch) -> Result<Dedup, FileError> {
+        self.read_day_of(&batch)?;
+        let nothing = Day::default();
+        let day = self.known.day(batch.date()).unwrap_or(&nothing);
+        let verdicts = dedup::by_content(&batch, day, &Default::default());
+        Ok(dedup::split(batch, &verdicts))
+    }
+
+    /// Reads what the file of a day holds, as far as it is not known and these records need it.
+    fn read_day_of(&mut self, batch: &Batch) -> Result<(), FileError> {
+        let date = batch.date();
+        let can_judge_all = |day: &Day| batch.records().iter().all(|record| day.can_judge(record.time));
+        if !self.known.day(date).is_some_and(can_judge_all) {
+            let day = self.read_as_little(batch)?;
+            self.known.put(date, day);
+        }
+        if let Some(mut day) = self.known.take_incomplete(date) {
+            self.add_misplaced(date, &mut day)?;
+            self.known.put(date, day);
+        }
+        Ok(())
     }
 
     /// Reads the archived records with the id and time of several others, once for all of a batch; mostly there are none.

@@ -4,6 +4,7 @@
 //! report, run, sandbox, search, source, upkeep, window.
 
 mod announcing;
+mod archive;
 mod archives;
 mod arguments;
 mod audit;
@@ -69,6 +70,9 @@ pub(crate) enum Command {
     /// Collect as one of several members that share organizations, and keep the records in Kafka
     #[command(after_long_help = fleet::EXAMPLES)]
     Fleet(fleet::Arguments),
+    /// Keep day files of what a fleet has kept in Kafka
+    #[command(after_long_help = archive::EXAMPLES)]
+    Archive(archive::Arguments),
     /// Fetch the last hours again, add what arrived late, and say how late it was
     #[command(after_long_help = reconcile::EXAMPLES)]
     Reconcile(reconcile::Arguments),
@@ -140,6 +144,7 @@ impl Command {
             Command::Collect(arguments) => collect::run(arguments, log, clock).await,
             Command::Forward(arguments) => forward::run(arguments, log, clock).await,
             Command::Fleet(arguments) => fleet::run(arguments, log, clock).await,
+            Command::Archive(arguments) => archive::run(arguments, log, clock).await,
             Command::Reconcile(arguments) => reconcile::run(arguments, log, clock).await,
             Command::Check(arguments) => check::run(arguments, log, clock).await,
             Command::Status(arguments) => status::run(arguments, clock),
@@ -185,6 +190,7 @@ impl Command {
             Command::Collect(arguments) => Some(&mut arguments.settings),
             Command::Forward(arguments) => Some(&mut arguments.settings),
             Command::Fleet(arguments) => Some(arguments.settings()),
+            Command::Archive(arguments) => Some(&mut arguments.settings),
             Command::Reconcile(arguments) => Some(&mut arguments.settings),
             Command::Check(arguments) => Some(&mut arguments.selection.settings),
             Command::Status(arguments) => Some(&mut arguments.selection.settings),
@@ -211,7 +217,7 @@ impl Command {
     /// Returns whether it sees to the organizations itself; else it is run for each.
     fn knows_organizations(&self) -> bool {
         match self {
-            Command::Collect(_) | Command::Fleet(_) => true,
+            Command::Collect(_) | Command::Fleet(_) | Command::Archive(_) => true,
             // They read no settings, or only those they are told.
             Command::Init(_) | Command::Sandbox(_) | Command::Demo(_) | Command::Completions(_) | Command::Man(_) => {
                 true
@@ -249,6 +255,7 @@ impl Command {
             Command::Collect(arguments) => arguments.verbosity,
             Command::Forward(arguments) => arguments.verbosity,
             Command::Fleet(arguments) => arguments.verbosity(),
+            Command::Archive(arguments) => arguments.verbosity,
             Command::Reconcile(arguments) => arguments.verbosity,
             Command::Check(arguments) => arguments.selection.verbosity,
             Command::Status(arguments) => arguments.selection.verbosity,
@@ -297,6 +304,7 @@ impl Command {
             Command::Search(_) => false,
             Command::Collect(arguments) => arguments.json,
             Command::Fleet(arguments) => arguments.is_json(),
+            Command::Archive(arguments) => arguments.json,
             Command::Reconcile(arguments) => arguments.json,
             Command::Check(arguments) => arguments.selection.json,
             Command::Status(arguments) => arguments.selection.json,

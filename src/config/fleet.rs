@@ -160,13 +160,15 @@ pub(crate) fn fleet_streams(env: &Env, kinds: &'static [Kind]) -> Result<Vec<Fle
     }
 }
 
-/// Adds an error for each variable in the settings of an organization that says how the fleet as a whole works.
-fn refuse_what_is_of_the_fleet(env: &Env, errors: &mut ConfigErrors) {
+/// Adds an error for each variable in the settings of an organization that says how the fleet, or its archive, as a whole works.
+pub(super) fn refuse_what_is_of_the_fleet(env: &Env, errors: &mut ConfigErrors) {
     if env.organization().is_none() {
         return;
     }
     let is_of_all = |name: &&str| {
-        name.starts_with(PREFIX) || name.starts_with(super::kafka::PREFIX) && *name != KAFKA_TOPIC.variable.name
+        name.starts_with(PREFIX)
+            || name.starts_with(super::archive::PREFIX)
+            || name.starts_with(super::kafka::PREFIX) && *name != KAFKA_TOPIC.variable.name
     };
     for name in env.own_names().filter(is_of_all) {
         errors.add(name, "is for the fleet as a whole: put it into common.env");

@@ -4,6 +4,7 @@
 //!
 //! A stream is on if `<PREFIX>_LOG_CATALOG_LOCATION` is set; then the rest of its variables is required.
 
+mod archive;
 mod evidence;
 mod evidence_key;
 mod fleet;
@@ -26,6 +27,7 @@ use std::path::PathBuf;
 
 use crate::env::{ConfigErrors, Env, Row};
 use crate::source::{Kind, ORGANIZATION_ID_ARG, PORT_CLIENT_ID};
+pub(crate) use archive::{ArchiveSettings, ArchiveStream, archive_streams};
 pub(crate) use evidence::{
     EVIDENCE_FOLDER, EVIDENCE_WITNESS_POLICY, EvidenceSettings, EvidenceTopic, TimestampService, WitnessSettings,
     evidence_folder,

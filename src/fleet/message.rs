@@ -18,6 +18,20 @@ pub(super) const FORM: &str = "form";
 pub(super) const GIVEN_AT: &str = "given-at";
 pub(super) const PART: &str = "part";
 
+/// What something is that is set aside.
+pub(super) mod form {
+    /// A record that cannot be filed under a day.
+    pub(in crate::fleet) const RECORD: &str = "record";
+    /// Bytes that are not JSON.
+    pub(in crate::fleet) const BYTES: &str = "bytes";
+    /// What a record was repaired from.
+    pub(in crate::fleet) const ORIGINAL: &str = "original";
+    /// A record that came again with other fields.
+    pub(in crate::fleet) const REVISION: &str = "revision";
+    /// A record like those of its audit topic, whose broker will never take it.
+    pub(in crate::fleet) const REFUSED: &str = "refused";
+}
+
 /// The most bytes of a message of what is set aside: brokers take about a million, with the headers.
 const LONGEST: usize = 512 << 10;
 
@@ -81,9 +95,9 @@ impl Messages {
     /// Returns the messages of what no audit topic can hold.
     pub(super) fn of_rejected(&self, rejected: &Rejected, given_at: DateTime<Utc>) -> Vec<Outgoing> {
         let form = match rejected.form {
-            Form::Record => "record",
-            Form::Bytes => "bytes",
-            Form::Original => "original",
+            Form::Record => form::RECORD,
+            Form::Bytes => form::BYTES,
+            Form::Original => form::ORIGINAL,
         };
         self.set_aside((&rejected.line, rejected.content), (form, &rejected.reason), given_at)
     }
@@ -91,7 +105,11 @@ impl Messages {
     /// Returns the messages of a record that came again with other fields.
     pub(super) fn of_revision(&self, record: &Record, given_at: DateTime<Utc>) -> Vec<Outgoing> {
         const REVISED: &str = "same id and time as a record that was kept, with other fields";
-        self.set_aside((&record.line, record.identity.content), ("revision", REVISED), given_at)
+        self.set_aside(
+            (&record.line, record.identity.content),
+            (form::REVISION, REVISED),
+            given_at,
+        )
     }
 
     fn set_aside(
@@ -114,7 +132,7 @@ impl Messages {
 /// Returns the messages of a record that the broker will never take in its own topic.
 pub(super) fn of_refused(message: &Outgoing, reason: &str, rejected_topic: &Arc<str>) -> Vec<Outgoing> {
     let mut headers = message.headers.clone();
-    headers.extend([(FORM, "record".to_owned()), (REASON, reason.to_owned())]);
+    headers.extend([(FORM, form::REFUSED.to_owned()), (REASON, reason.to_owned())]);
     let payload = message.payload.as_deref().unwrap_or_default();
     in_parts(rejected_topic, message.key.clone(), payload, headers)
 }

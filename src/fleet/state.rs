@@ -123,6 +123,28 @@ impl StreamState {
     }
 }
 
+/// What a message of the state says of a stream.
+#[derive(Debug)]
+pub(crate) enum SaidOfStream {
+    /// What is known of it; `None` if nothing is any more.
+    Known(Option<Box<StreamState>>),
+    /// That cannot be read by this version.
+    Unreadable(StateError),
+}
+
+/// Returns the stream that a message of the state is about, and what it says; `None` if it is about something else.
+pub(crate) fn said_of_stream(key: &[u8], value: Option<&[u8]>) -> Option<(String, SaidOfStream)> {
+    let key = str::from_utf8(key).ok()?;
+    let name = key.strip_prefix(STREAM)?.to_owned();
+    Some((
+        name,
+        match read(key, value) {
+            Ok(state) => SaidOfStream::Known(state),
+            Err(error) => SaidOfStream::Unreadable(error),
+        },
+    ))
+}
+
 /// Returns the key of a part of the identities of a stream.
 pub(crate) fn key_of_part(name: &str, (hour, part): Place) -> Vec<u8> {
     format!("{IDENTITIES}{name}:{hour}:{part}").into()

@@ -166,6 +166,13 @@ pub struct Identified {
     pub identity: Identity,
 }
 
+impl Identified {
+    /// Returns a hash of the id and the time, the same for all versions of a record; of its content and its time where it has no id.
+    pub(crate) fn moment(&self) -> u128 {
+        Anchor::from(*self).moment()
+    }
+}
+
 impl Record {
     /// Returns a hash of its id and its time, the same for all of its versions; of its content and its time where it has no id.
     pub(crate) fn moment(&self) -> u128 {

@@ -125,6 +125,9 @@ pub(crate) enum CollectError {
     /// Nothing is asked for, since days were deleted for their age that are to come.
     #[error("{0}")]
     ExpiryAhead(String),
+    /// The catalog belongs to a fleet.
+    #[error("{0}")]
+    OfFleet(String),
     /// In a fleet, the bucket of the stream is another member's by now, or is taken over anew.
     #[error("nothing can be kept before the bucket of the stream is taken over again, by this member or another one")]
     BucketGone,

@@ -6,7 +6,7 @@ mod documents;
 
 use std::collections::BTreeSet;
 
-use super::{evidence, fleet, http, kafka, limits, log, object_storage, place, stdout, stream, upkeep};
+use super::{archive, evidence, fleet, http, kafka, limits, log, object_storage, place, stdout, stream, upkeep};
 use crate::env::{Env, Row, Scope};
 use crate::source::Kind;
 
@@ -73,6 +73,13 @@ const SECTIONS: &[Section] = &[
                 `KAFKA_TRANSACTIONAL_ID`.",
         prefix: Some(fleet::PREFIX),
         rows: fleet::ROWS,
+    },
+    Section {
+        title: "An archive of a fleet (`trailkeeper archive`)",
+        intro: "A stream is on when its folder is set, as for `collect`; then its own topic is required. Credentials of services are not \
+                needed. The variables of a fleet and of Kafka count too.",
+        prefix: Some(archive::PREFIX),
+        rows: archive::ROWS,
     },
     Section {
         title: "Forwarding to an HTTP listener (`--forward-http`, `trailkeeper forward http`)",

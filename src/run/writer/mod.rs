@@ -20,7 +20,7 @@ use super::steps::{Ending, Recovered, Step, StepSender, WriterStopped};
 use crate::archive::{Appended, Archive, Batch, Dedup, Hours, Incomplete, Lock, Recovery, Takeover, WriteError};
 use crate::config::StreamSettings;
 use crate::coverage::{
-    Asked, CompletedRuns, Counted, Expiry, Loss, Pending, Purpose, Silence, Standing, gone_sentence,
+    Asked, CompletedRuns, Counted, Expiry, Fed, Loss, Pending, Purpose, Silence, Standing, gone_sentence,
 };
 use crate::fetch::FetchError;
 use crate::fetch::walk::CompletedRange;
@@ -192,6 +192,9 @@ fn guarded<T>(what: &str, act: impl FnOnce() -> Result<T, CollectError>) -> Resu
 
 /// Opens the archive, and reads how far it goes and what the journal says of it.
 fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered, Pending), CollectError> {
+    if let Some(fed) = Fed::read(&job.settings.location)? {
+        return Err(CollectError::OfFleet(fed.sentence()));
+    }
     // First of all, so that whatever goes wrong with the files, the journal goes on.
     let mut standing = journal.standing()?;
     let takeover = take_over(job, &standing)?;

@@ -150,7 +150,7 @@ impl Crew {
     }
 }
 
-fn prefix(api: Api) -> &'static str {
+pub(super) fn prefix(api: Api) -> &'static str {
     match api {
         Api::Mail => "MAIL",
         Api::Tfc => "TFC",
@@ -191,6 +191,22 @@ impl Fleet for Crew {
     }
 
     fn give(&mut self, organization: &str, id: &str, seconds_ago: i64) -> String {
+        self.give_record(organization, id, seconds_ago)
+    }
+}
+
+impl Crew {
+    /// The settings of an organization.
+    pub(super) fn settings_of(&self, organization: &str) -> String {
+        fs::read_to_string(self.catalog.root().join(format!("env/{organization}.env"))).unwrap()
+    }
+
+    /// Has a service give a new record; the line that it has to become.
+    pub(super) fn give_now(&self, organization: &str, id: &str) -> String {
+        self.give_record(organization, id, 0)
+    }
+
+    fn give_record(&self, organization: &str, id: &str, seconds_ago: i64) -> String {
         let sum: usize = id.bytes().map(usize::from).sum();
         let (api, _) = STREAMS[sum % STREAMS.len()];
         let record = event(api, at(seconds_ago), id);

@@ -44,9 +44,15 @@ impl Ledger {
 
     /// Reads these topics with a client that is not the program's.
     pub(super) fn judge(&self, address: &str, topics: &[String]) -> Verdict {
+        let messages = topics.iter().flat_map(|topic| read_committed(address, topic));
+        self.judge_lines(messages.map(|message| message.value))
+    }
+
+    /// The same of the lines of day files.
+    pub(super) fn judge_lines(&self, lines: impl Iterator<Item = String>) -> Verdict {
         let mut found = BTreeMap::<String, usize>::new();
-        for message in topics.iter().flat_map(|topic| read_committed(address, topic)) {
-            *found.entry(message.value).or_default() += 1;
+        for line in lines {
+            *found.entry(line).or_default() += 1;
         }
         let lost = self.0.iter().filter(|line| !found.contains_key(*line));
         let repeated = found.iter().filter(|(_, count)| **count > 1);

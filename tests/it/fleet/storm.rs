@@ -106,7 +106,7 @@ pub(super) struct Storm<'a, F> {
     folder: PathBuf,
     started: usize,
     given: usize,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
     random: Rng,
     /// How often each blow fell.
     pub(super) blows: Vec<Blow>,

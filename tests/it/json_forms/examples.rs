@@ -170,9 +170,54 @@ impl Examples {
         self.run(&catalog, &["fleet", "status"]);
         assert_eq!(member.terminate().code, 0);
         self.run(&catalog, &["fleet", "status"]);
+        self.archives(&mut catalog, &broker);
         catalog.set("FLEET_ID", "others");
         catalog.set("FLEET_STATE_TOPIC", "trails.state");
         self.run(&catalog, &["fleet", "status"]);
+    }
+
+    /// Archives of that fleet: one that lacks a stream, one that has it, another disk, and topics that have changed.
+    fn archives(&mut self, catalog: &mut Catalog, broker: &Broker) {
+        for folder in ["member", "other", "mail", "port"] {
+            fs::create_dir(catalog.root().join(folder)).unwrap();
+        }
+        catalog.set("ARCHIVE_FOLDER", "member");
+        catalog.set("PORT_KAFKA_TOPIC", "mail");
+        let switch_on = |catalog: &mut Catalog, prefix: &str, folder: &str| {
+            catalog.set(&format!("{prefix}_LOG_CATALOG_LOCATION"), folder);
+            catalog.set(&format!("{prefix}_LOG_FILE_BASE_NAME"), folder);
+        };
+        switch_on(catalog, "PORT", "port");
+        self.run(catalog, &["archive", "--once"]);
+        switch_on(catalog, "MAIL", "mail");
+        self.run(catalog, &["archive", "--once"]);
+        catalog.set("ARCHIVE_FOLDER", "other");
+        self.run(catalog, &["archive", "--once"]);
+        catalog.set("ARCHIVE_FOLDER", "member");
+        fs::remove_dir_all(catalog.root().join("mail")).unwrap();
+        self.run(catalog, &["archive", "--once", "--from-start"]);
+        broker.ask("expire mail");
+        broker.ask("grow mail 2");
+        self.run(catalog, &["archive", "--once"]);
+        let folder = catalog.root().join("archived");
+        fs::create_dir(&folder).unwrap();
+        for name in ["of-acme", "third"] {
+            fs::create_dir(catalog.root().join(name)).unwrap();
+        }
+        let of_acme = "PORT_LOG_CATALOG_LOCATION=of-acme\nPORT_LOG_FILE_BASE_NAME=port\nPORT_KAFKA_TOPIC=mail\n";
+        fs::write(folder.join("acme.env"), of_acme).unwrap();
+        fs::write(folder.join("wrong.env"), "A\n").unwrap();
+        let before = catalog.variables();
+        for name in before
+            .keys()
+            .filter(|name| !["KAFKA_SERVER", "FLEET_ID"].contains(&name.as_str()))
+        {
+            catalog.unset(name);
+        }
+        catalog.set("ARCHIVE_GROUP", "second");
+        catalog.set("ARCHIVE_FOLDER", "third");
+        self.run(catalog, &["archive", "--once", "--env-dir", "archived"]);
+        before.into_iter().for_each(|(name, value)| catalog.set(&name, value));
     }
 
     /// Copies of archives with and without evidence, and what comes back.

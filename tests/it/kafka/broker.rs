@@ -181,6 +181,8 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, ahead: &Ahead, port: u16, command: &
         }
         ["address"] => println!("@127.0.0.1:{port}"),
         [view @ ("all" | "committed"), topic] => print_records(broker, view, topic),
+        ["grow", topic, more] => drop(broker.add_partitions(topic, more.parse().unwrap())),
+        ["expire", topic] => expire(broker, topic),
         ["create", topic, partitions] => assert!(broker.create_topic(topic, partitions.parse().unwrap())),
         [word @ ("auto-create" | "no-auto-create")] => {
             broker.with_state(|cluster| cluster.auto_create_topics = word == "auto-create");
@@ -206,6 +208,16 @@ fn obey(broker: &FakeBroker, hooks: &Hooks, ahead: &Ahead, port: u16, command: &
         _ => panic!("unknown command: {command}"),
     }
     println!("@done");
+}
+
+/// All that a topic has is too old, and gone.
+fn expire(broker: &FakeBroker, topic: &str) {
+    broker.with_state(|cluster| {
+        for partition in cluster.topics.get_mut(topic).unwrap().partitions.iter_mut() {
+            partition.log.clear();
+            partition.log_start_offset = partition.next_offset;
+        }
+    });
 }
 
 /// Does something to requests of a kind, by their number.

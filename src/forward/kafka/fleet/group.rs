@@ -29,7 +29,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A member that is silent for so long, in milliseconds, is none any more; unless `KAFKA_PROPERTIES` says otherwise.
-const SESSION: [(&str, &str); 2] = [("session.timeout.ms", "10000"), ("heartbeat.interval.ms", "2000")];
+pub(super) const SESSION: [(&str, &str); 2] = [("session.timeout.ms", "10000"), ("heartbeat.interval.ms", "2000")];
 
 /// What has happened in the group.
 #[derive(Clone, Debug, PartialEq, Eq)]

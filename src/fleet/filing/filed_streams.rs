@@ -1,0 +1,311 @@
+//! The streams whose day files a member writes: what came of each is filed, several catalogs at a time, and what became of it is counted.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::thread;
+
+use chrono::{DateTime, Utc};
+
+use super::day_writer::{self, Filed, FilingError, Load, Target};
+use super::incoming::Incoming;
+use super::known_streams::KnownStreams;
+use super::member_note::MemberNote;
+use super::report::StreamReport;
+use crate::config::ArchiveStream;
+use crate::coverage::{Covered, Entry};
+use crate::fleet::bucket::bucket_of;
+use crate::fleet::state::StreamState;
+use crate::forward::kafka::fleet::Partition;
+use crate::record::Reader;
+
+/// What came is filed when there is so much of it, in bytes.
+const ENOUGH: usize = 16 << 20;
+
+/// In how many catalogs is written at a time.
+const MOST_THREADS: usize = 8;
+
+/// What came, by stream, and from which partitions.
+#[derive(Debug, Default)]
+pub(super) struct Loads {
+    all: BTreeMap<String, (Load, BTreeSet<i32>)>,
+    bytes: usize,
+}
+
+impl Loads {
+    /// Adds something that came from a partition.
+    pub(super) fn add(&mut self, name: &str, partition: i32, incoming: Incoming) {
+        if !self.all.contains_key(name) {
+            self.all.insert(name.to_owned(), Default::default());
+        }
+        if let Some((load, partitions)) = self.all.get_mut(name) {
+            self.bytes += load.add(incoming);
+            partitions.insert(partition);
+        }
+    }
+
+    /// Returns whether it is time to file it.
+    pub(super) fn is_enough(&self) -> bool {
+        self.bytes >= ENOUGH
+    }
+
+    /// Returns whether the state of the fleet says nothing of a stream of which something came.
+    pub(super) fn lacks_state(&self, known: &KnownStreams) -> bool {
+        self.all.keys().any(|name| known.get(name).is_none())
+    }
+}
+
+/// A stream that is filed.
+struct FiledStream {
+    stream: ArchiveStream,
+    /// The partition in which it is.
+    home: Partition,
+    reader: Reader,
+    /// The last line of the fleet that was noted in the journal.
+    claimed: Option<Entry>,
+    report: StreamReport,
+}
+
+/// All that a member can file, by `ORGANIZATION/STREAM`.
+pub(super) struct FiledStreams {
+    fleet: String,
+    all: BTreeMap<String, FiledStream>,
+    clock: fn() -> DateTime<Utc>,
+}
+
+/// Returns the name of a stream in the state of its bucket.
+fn name_of(stream: &ArchiveStream) -> String {
+    let organization = stream.place.organization.map_or("", |organization| organization.name());
+    format!("{organization}/{}", stream.place.kind.name)
+}
+
+impl FiledStreams {
+    /// Nothing is filed yet; `counts` is how many partitions each topic has.
+    pub(super) fn of(
+        fleet: &str,
+        streams: &[ArchiveStream],
+        counts: &BTreeMap<String, i32>,
+        clock: fn() -> DateTime<Utc>,
+    ) -> Self {
+        let all = streams.iter().map(|stream| {
+            let count = counts.get(&stream.topic).copied().unwrap_or(1);
+            let filed = FiledStream {
+                home: (stream.topic.clone(), bucket_of(stream.place.name(), count)),
+                reader: Reader::new(stream.place.kind.shape),
+                claimed: None,
+                report: StreamReport {
+                    organization: stream
+                        .place
+                        .organization
+                        .map(|organization| organization.name().to_owned()),
+                    stream: stream.place.name(),
+                    ..StreamReport::default()
+                },
+                stream: stream.clone(),
+            };
+            (name_of(stream), filed)
+        });
+        Self {
+            fleet: fleet.to_owned(),
+            all: all.collect(),
+            clock,
+        }
+    }
+
+    /// Returns whether the settings have a stream.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.all.contains_key(name)
+    }
+
+    /// Returns whether a stream is in one of these partitions.
+    pub(super) fn is_at_home(&self, name: &str, own: &BTreeMap<Partition, i64>) -> bool {
+        self.all.get(name).is_some_and(|filed| own.contains_key(&filed.home))
+    }
+
+    /// Returns the streams that are in these partitions.
+    pub(super) fn at_home(&self, own: &BTreeMap<Partition, i64>) -> BTreeSet<String> {
+        let at_home = self.all.iter().filter(|(_, filed)| own.contains_key(&filed.home));
+        at_home.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Reads a message with what reads the records of a stream.
+    pub(super) fn read(&mut self, name: &str, read: impl FnOnce(&mut Reader) -> Option<Incoming>) -> Option<Incoming> {
+        read(&mut self.all.get_mut(name)?.reader)
+    }
+
+    /// Returns what the catalog of a stream holds by its own journal, if the settings have it.
+    ///
+    /// # Errors
+    /// If the catalog cannot be read.
+    pub(super) fn covered_here(&self, name: &str, state: &StreamState) -> Result<Covered, FilingError> {
+        let Some(filed) = self.all.get(name) else {
+            return Ok(Covered::default());
+        };
+        Ok(day_writer::covered_here(&filed.stream, state, (self.clock)())?)
+    }
+
+    /// Files what came; returns the partitions of which something could not be, which is noted with its stream.
+    pub(super) fn file(&mut self, loads: Loads, known: &KnownStreams, note: &MemberNote) -> BTreeSet<i32> {
+        let now = (self.clock)();
+        let (mut stuck, mut stateless, mut work) = (BTreeSet::new(), Vec::new(), Vec::new());
+        for (name, (load, partitions)) in loads.all {
+            match (known.get(&name), self.all.get(&name)) {
+                (Some(state), Some(filed)) => {
+                    let target = self.target(&name, filed, note, now);
+                    work.push((name, load, partitions, state, target));
+                }
+                _ => {
+                    let problem = match known.problem_with(&name) {
+                        Some(problem) => problem.to_owned(),
+                        None => "the state of the fleet says nothing of it, so it is not filed: is the topic of the state the one that \
+                                 its members write to?"
+                            .to_owned(),
+                    };
+                    stuck.extend(partitions);
+                    stateless.push((name, problem));
+                }
+            }
+        }
+        let done = in_threads(work, |(name, load, partitions, state, target)| {
+            let (filed, result) = day_writer::file(target, state, load);
+            (name, partitions, filed, result)
+        });
+        for (name, problem) in stateless {
+            if let Some(filed) = self.all.get_mut(&name) {
+                filed.report.problem = Some(problem);
+            }
+        }
+        for (name, partitions, filed, result) in done {
+            if result.is_err() {
+                stuck.extend(partitions);
+            }
+            if let Some(stream) = self.all.get_mut(&name) {
+                stream.note(filed, result);
+            }
+        }
+        stuck
+    }
+
+    fn target<'a>(&'a self, name: &str, filed: &'a FiledStream, note: &MemberNote, now: DateTime<Utc>) -> Target<'a> {
+        Target {
+            stream: &filed.stream,
+            fleet: &self.fleet,
+            claimed: note
+                .progress(&filed.home)
+                .and_then(|progress| progress.claimed.get(name).copied()),
+            now,
+        }
+    }
+
+    /// Notes in the journals what the fleet has covered, of the streams in these partitions; returns whether there was something to note.
+    pub(super) fn claim(
+        &mut self,
+        known: &KnownStreams,
+        own: &BTreeMap<Partition, i64>,
+        note: &mut MemberNote,
+    ) -> bool {
+        let now = (self.clock)();
+        let news = self.all.iter().filter_map(|(name, filed)| {
+            let state = known.get(name).filter(|_| own.contains_key(&filed.home))?;
+            let excluded = note
+                .progress(&filed.home)
+                .and_then(|progress| progress.excluded.get(name));
+            let target = self.target(name, filed, note, now);
+            (filed.claimed.as_ref() != Some(&state.run)).then(|| (name.clone(), target, state, excluded))
+        });
+        let done = in_threads(news.collect(), |(name, target, state, excluded)| {
+            let claimed = day_writer::claim(target, state, excluded);
+            (name, state.run.clone(), claimed)
+        });
+        let has_news = !done.is_empty();
+        for (name, run, claimed) in done {
+            let Some(filed) = self.all.get_mut(&name) else { continue };
+            match claimed {
+                Ok(()) => {
+                    if let Some(progress) = note.progress_mut(&filed.home) {
+                        progress.claimed.insert(name, run.at);
+                    }
+                    filed.report.fleet_run_at = Some(run.at);
+                    filed.claimed = Some(run);
+                }
+                Err(error) => filed.note_problem(&error),
+            }
+        }
+        has_news
+    }
+
+    /// Forgets what was wrong in the round before.
+    pub(super) fn forget_problems(&mut self) {
+        for filed in self.all.values_mut() {
+            filed.report.problem = None;
+            filed.report.is_locked = false;
+        }
+    }
+
+    /// Returns how they stand that are in these partitions, or of which something was filed.
+    pub(super) fn reports(&self, own: &BTreeMap<Partition, i64>) -> Vec<StreamReport> {
+        let shown = self.all.values().filter(|filed| {
+            let StreamReport {
+                appended, duplicates, ..
+            } = filed.report;
+            own.contains_key(&filed.home) || appended + duplicates > 0
+        });
+        shown.map(|filed| filed.report.clone()).collect()
+    }
+}
+
+impl FiledStream {
+    fn note(&mut self, filed: Filed, result: Result<(), FilingError>) {
+        let report = &mut self.report;
+        report.appended += filed.appended;
+        report.duplicates += filed.duplicates();
+        report.rejected += filed.rejected;
+        report.revised += filed.revised;
+        report.expired += filed.expired;
+        report.last_record = report.last_record.max(filed.last_record);
+        if filed.appended + filed.rejected + filed.revised > 0 {
+            tracing::info!(
+                stream = self.stream.place.name(),
+                appended = filed.appended,
+                duplicates = filed.duplicates(),
+                rejected = filed.rejected,
+                revised = filed.revised,
+                "filed"
+            );
+        }
+        if let Err(error) = result {
+            self.note_problem(&error);
+        }
+    }
+
+    fn note_problem(&mut self, error: &FilingError) {
+        self.report.is_locked = error.is_held();
+        self.report.problem = Some(error.to_string());
+    }
+}
+
+/// Does work in a few threads; returns what came of it, in no order.
+fn in_threads<W: Send, D: Send>(work: Vec<W>, act: impl Fn(W) -> D + Sync) -> Vec<D> {
+    let count = work.len().min(MOST_THREADS);
+    if count < 2 {
+        return work.into_iter().map(act).collect();
+    }
+    let mut shares: Vec<Vec<W>> = (0..count).map(|_| Vec::new()).collect();
+    for (number, one) in work.into_iter().enumerate() {
+        shares[number % count].push(one);
+    }
+    let act = &act;
+    let span = tracing::Span::current();
+    thread::scope(|scope| {
+        let threads: Vec<_> = shares
+            .into_iter()
+            .map(|share| {
+                let span = span.clone();
+                scope.spawn(move || span.in_scope(|| share.into_iter().map(act).collect::<Vec<_>>()))
+            })
+            .collect();
+        // A panic was logged; what it was to file is not noted as filed, and comes again.
+        threads
+            .into_iter()
+            .flat_map(|thread| thread.join().unwrap_or_default())
+            .collect()
+    })
+}

@@ -1,0 +1,241 @@
+//! What a message of an audit topic, or of the topic of what is rejected, is for the archive.
+
+use std::collections::BTreeMap;
+
+use crate::fleet::message::{FORM, PART, REASON, form};
+use crate::forward::kafka::fleet::Taken;
+use crate::forward::message::header;
+use crate::record::{Form, ReadError, Reader, Record, Rejected};
+
+/// The most bytes of what is put together of parts: no record is larger.
+const MOST_BYTES: usize = 1 << 30;
+
+/// What is to be filed.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    /// In a day file.
+    Record(Record),
+    /// In the rejected file.
+    Rejected(Rejected),
+    /// In the revised file.
+    Revised(Rejected),
+}
+
+/// Returns the stream of a message, as `ORGANIZATION/STREAM` or `/STREAM`; `None` if it says none, as one that no fleet has sent.
+pub(super) fn stream_of(message: &Taken<'_>) -> Option<String> {
+    let stream = message.header(header::STREAM)?;
+    Some(format!(
+        "{}/{stream}",
+        message.header(header::ORGANIZATION).unwrap_or_default()
+    ))
+}
+
+/// Reads a message of an audit topic; `None` if it has no value.
+pub(super) fn of_audit(message: &Taken<'_>, reader: &mut Reader) -> Option<Incoming> {
+    Some(record_or_rejected(message.value?, reader))
+}
+
+/// Reads a message of the topic of what is rejected, or all parts of one.
+pub(super) fn of_aside(message: &Whole, reader: &mut Reader) -> Option<Incoming> {
+    let Whole { form, reason, value } = message;
+    if form == form::REFUSED {
+        return Some(record_or_rejected(value, reader));
+    }
+    let form = match form.as_str() {
+        form::BYTES => Form::Bytes,
+        form::ORIGINAL => Form::Original,
+        _ => Form::Record,
+    };
+    let is_revision = message.form == form::REVISION;
+    let rejected = match str::from_utf8(value).ok().and_then(|text| line_of(text, reader)) {
+        Some((line, content)) => Rejected {
+            reason: reason.clone(),
+            content,
+            line: line.into(),
+            form,
+        },
+        None => Rejected::of_bytes(value, reason)?,
+    };
+    Some(if is_revision {
+        Incoming::Revised(rejected)
+    } else {
+        Incoming::Rejected(rejected)
+    })
+}
+
+/// Returns a JSON value as a line, and the hash of it.
+fn line_of(text: &str, reader: &mut Reader) -> Option<(String, u128)> {
+    match reader.read(text) {
+        Ok(record) => Some((record.line.to_string(), record.identity.content)),
+        Err(ReadError::Rejected(rejected)) => Some((rejected.line.to_string(), rejected.content)),
+        Err(ReadError::JsonError(_)) => None,
+    }
+}
+
+fn record_or_rejected(value: &[u8], reader: &mut Reader) -> Incoming {
+    const NOT_OF_A_FLEET: &str = "a message of an audit topic that is no JSON";
+    let read = str::from_utf8(value).ok().map(|text| reader.read(text));
+    match read {
+        Some(Ok(record)) => Incoming::Record(record),
+        Some(Err(ReadError::Rejected(rejected))) => Incoming::Rejected(rejected),
+        Some(Err(ReadError::JsonError(_))) | None => {
+            let bytes = &value[..value.len().min(1 << 20)];
+            let rejected = Rejected::of_bytes(bytes, NOT_OF_A_FLEET);
+            Incoming::Rejected(rejected.unwrap_or_else(|| Rejected {
+                reason: NOT_OF_A_FLEET.to_owned(),
+                content: 0,
+                line: "null".to_owned().into(),
+                form: Form::Record,
+            }))
+        }
+    }
+}
+
+/// What is set aside, put together of its parts.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Whole {
+    form: String,
+    reason: String,
+    value: Vec<u8>,
+}
+
+/// Parts of what is set aside, until all of each are there. Those of one have the same key, so they are in one partition, and in order.
+#[derive(Debug, Default)]
+pub(super) struct Parts(BTreeMap<PartsKey, Collected>);
+
+/// Of whom, and the key.
+type PartsKey = (i32, String, Vec<u8>);
+
+#[derive(Debug)]
+struct Collected {
+    /// Where the first one is.
+    offset: i64,
+    count: usize,
+    parts: usize,
+    value: Vec<u8>,
+}
+
+impl Parts {
+    /// Takes a message; returns it, or what it completes.
+    pub(super) fn take(&mut self, message: &Taken<'_>) -> Option<Whole> {
+        let value = message.value?;
+        let whole = |value: Vec<u8>| Whole {
+            form: message.header(FORM).unwrap_or(form::RECORD).to_owned(),
+            reason: message.header(REASON).unwrap_or_default().to_owned(),
+            value,
+        };
+        let Some((number, parts)) = message.header(PART).and_then(numbers) else {
+            return Some(whole(value.to_vec()));
+        };
+        let key = (
+            message.partition,
+            stream_of(message).unwrap_or_default(),
+            message.key.to_vec(),
+        );
+        let mut collected = match self.0.remove(&key) {
+            Some(collected) if number > 1 => collected,
+            // Those before were read by nobody, as of a transaction that was read from its middle: nothing is made of it.
+            None if number > 1 => return None,
+            _ => Collected {
+                offset: message.offset,
+                count: 0,
+                parts,
+                value: Vec::new(),
+            },
+        };
+        if number != collected.count + 1 || parts != collected.parts || collected.value.len() + value.len() > MOST_BYTES
+        {
+            return None;
+        }
+        collected.count = number;
+        collected.value.extend_from_slice(value);
+        if collected.count == parts {
+            return Some(whole(collected.value));
+        }
+        self.0.insert(key, collected);
+        None
+    }
+
+    /// Returns from where on a partition has to be read again, to have all parts of what is not whole yet.
+    pub(super) fn first_of(&self, partition: i32) -> Option<i64> {
+        let of_partition = self.0.iter().filter(|((found, ..), _)| *found == partition);
+        of_partition.map(|(_, collected)| collected.offset).min()
+    }
+}
+
+/// `2/3`
+fn numbers(text: &str) -> Option<(usize, usize)> {
+    let (number, parts) = text.split_once('/')?;
+    let (number, parts) = (number.parse().ok()?, parts.parse().ok()?);
+    (1..=parts).contains(&number).then_some((number, parts))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SOURCES;
+
+    fn reader() -> Reader {
+        Reader::new(SOURCES.iter().find(|kind| kind.name == "tfc").unwrap().shape)
+    }
+
+    const RECORD: &str = r#"{"id":"a","timestamp":"2026-01-05T00:00:00Z"}"#;
+
+    fn aside(value: &str, form: &str) -> Incoming {
+        let headers = [("stream", "tfc"), (FORM, form), (REASON, "why")];
+        let whole = Parts::default().take(&Taken::of(value, &headers)).unwrap();
+        of_aside(&whole, &mut reader()).unwrap()
+    }
+
+    #[test]
+    fn what_is_set_aside_goes_where_one_machine_would_put_it() {
+        assert!(matches!(aside(RECORD, form::REFUSED), Incoming::Record(record) if record.line.contains("\"a\"")));
+        assert!(matches!(aside(RECORD, form::REVISION), Incoming::Revised(revised) if revised.reason == "why"));
+        for (form, kept) in [
+            (form::RECORD, Form::Record),
+            (form::BYTES, Form::Bytes),
+            (form::ORIGINAL, Form::Original),
+        ] {
+            assert!(matches!(aside("\"x\"", form), Incoming::Rejected(rejected) if rejected.form == kept));
+        }
+        assert!(
+            matches!(aside("{\n\"id\":", form::RECORD), Incoming::Rejected(rejected) if rejected.form == Form::Bytes)
+        );
+    }
+
+    #[test]
+    fn what_nobody_of_a_fleet_has_sent_is_rejected() {
+        for value in ["no JSON", "[]", "{}"] {
+            let message = Taken::of(value, &[]);
+            assert!(
+                matches!(of_audit(&message, &mut reader()), Some(Incoming::Rejected(_))),
+                "{value}"
+            );
+            assert_eq!(stream_of(&message), None);
+        }
+        let message = Taken::of(RECORD, &[("stream", "tfc"), ("organization", "acme")]);
+        assert_eq!(stream_of(&message).as_deref(), Some("acme/tfc"));
+    }
+
+    #[test]
+    fn parts_are_put_together_in_their_order_and_nothing_is_made_of_a_rest() {
+        let part = |value, part, offset| {
+            let mut message = Taken::of(value, &[]).with(PART, part);
+            message.offset = offset;
+            message
+        };
+        let mut parts = Parts::default();
+        assert_eq!(
+            parts.take(&part("b", "2/3", 6)),
+            None,
+            "its first one was read by nobody"
+        );
+        assert_eq!(parts.take(&part("a", "1/3", 7)), None);
+        assert_eq!(parts.take(&part("b", "2/3", 8)), None);
+        assert_eq!((parts.first_of(0), parts.first_of(1)), (Some(7), None));
+        assert_eq!(parts.take(&part("c", "3/3", 9)).unwrap().value, b"abc");
+        assert_eq!(parts.first_of(0), None);
+        assert_eq!(parts.take(&part("x", "1/1", 10)).unwrap().value, b"x");
+        assert_eq!(parts.take(&part("y", "nonsense", 11)).unwrap().value, b"y");
+    }
+}
