@@ -72,7 +72,8 @@
 //! - copy: what another disk or object storage has of archives; its manifest, which is written last, names the files and the parts
 //!   of each, which are never replaced; snapshot: what an archive holds at one moment
 //! - fleet: members that share organizations and keep their records in Kafka; bucket: a part of the organizations, which has one owner;
-//!   state: what a fleet knows of the streams of a bucket, in a topic of its own; set aside: sent to the topic of what is rejected
+//!   state: what a fleet knows of the streams of a bucket, in a topic of its own; set aside: sent to the topic of what is rejected;
+//!   to adopt: to go on in a fleet from the catalog of one machine; to release: the way back
 //! - retry: to send a request again; backoff: the wait before it; rate limit: how often a service may be asked
 //! - shutdown: the request to stop soon, without losing anything
 //!

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use super::fleet::FleetSettings;
 use super::kafka::{KAFKA_TOPIC, PartitionBy, topic};
+use super::limits::Limits;
 use super::place::{self, StreamPlace};
 use super::stream::FILE_MODE;
 use crate::env::{ConfigErrors, DefaultValue, Env, Row, Scope, Setting, Variable, folder};
@@ -89,6 +90,8 @@ pub(crate) struct ArchiveStream {
     pub(crate) topic: String,
     /// The permission bits of new files.
     pub(crate) file_mode: u32,
+    /// How far its service is asked by who collects it.
+    pub(crate) limits: Limits,
 }
 
 /// Reads the streams of an organization, or of the installation, whose day files are kept here: those whose folder is set.
@@ -123,11 +126,13 @@ impl ArchiveStream {
         let mut own_errors = place::required_by(env, kind);
         let topic = env.required(&KAFKA_TOPIC.of(kind.prefix), &mut own_errors);
         let file_mode = env.or_default(&FILE_MODE, &mut own_errors);
+        let limits = Limits::read(env, kind, &mut own_errors);
         errors.append(own_errors);
         Some(Self {
             place: place?,
             topic: topic?,
             file_mode: file_mode?,
+            limits: limits?,
         })
     }
 }

@@ -10,7 +10,7 @@ use super::file_copier::{Begun, FileCopier, FileCopy, hash_some, unpacked};
 use super::manifest::{CopiedFile, Section, Unpacked};
 use super::snapshot::{Snapshot, Taken};
 use crate::archive::day_of_name;
-use crate::coverage::{JOURNAL, PENDING, PREVIOUS_JOURNAL};
+use crate::coverage::{FED, JOURNAL, PENDING, PREVIOUS_JOURNAL};
 use crate::evidence::folder::{CHECKPOINT, ENTRIES, LOST};
 use crate::forward::ARCHIVE_ID;
 use crate::fs::{FileError, Sha256};
@@ -154,7 +154,9 @@ impl SectionCopier<'_> {
 
     /// Whether a file goes by itself.
     fn may_go(&self, name: &str) -> bool {
-        let is_replaced = name.ends_with(&format!(".{PENDING}")) || name.ends_with(".previous.json");
+        let is_replaced = name.ends_with(&format!(".{PENDING}"))
+            || name.ends_with(&format!(".{FED}"))
+            || name.ends_with(".previous.json");
         // What was left of a lost log stands in a folder of its own.
         let is_aside = || self.snapshot.keys().any(|name| name.starts_with(LOST));
         is_replaced || name.starts_with(CHECKPOINT) && is_aside()

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::archive::{FileUse, HeldFile, Location};
-use crate::coverage::{JOURNAL_FILES, PENDING_FILE};
+use crate::coverage::{FED_FILE, JOURNAL_FILES, PENDING_FILE};
 use crate::evidence::checkpoint::Checkpoint;
 use crate::evidence::folder::{ANCHORS, CHECKPOINT, CHECKPOINTS, ENTRIES, LOST, POLICY, UNSIGNED};
 use crate::forward;
@@ -171,7 +171,7 @@ fn are_same(before: &[HeldFile], after: &[HeldFile]) -> bool {
 }
 
 fn files_of_stream(location: &Location) -> Result<Vec<HeldFile>, FileError> {
-    let journal = JOURNAL_FILES.into_iter().chain([PENDING_FILE]);
+    let journal = JOURNAL_FILES.into_iter().chain([PENDING_FILE, FED_FILE]);
     let journal = journal.map(|(what, used)| (what, used == FileUse::Append));
     let mut files = Vec::new();
     for (what, grows) in journal.chain(Location::own_state_files()) {

@@ -9,11 +9,14 @@ use std::io;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::archive::Location;
+use crate::archive::{FileUse, Location};
 use crate::fs::FileError;
 
 /// Name of the note, after `<base>.`.
-const FED: &str = "fleet.json";
+pub(crate) const FED: &str = "fleet.json";
+
+/// The note, for who copies a catalog.
+pub(crate) const FED_FILE: (&str, FileUse) = (FED, FileUse::Replace);
 
 /// Version of the note.
 const VERSION: u32 = 1;
@@ -67,12 +70,20 @@ impl Fed {
         Ok(note)
     }
 
+    /// Notes that a catalog belongs to no fleet any more. It has to be locked.
+    ///
+    /// # Errors
+    /// If the note cannot be removed.
+    pub(crate) fn end(location: &Location) -> Result<(), FileError> {
+        location.state(FED).remove()
+    }
+
     /// Says why a run of one machine leaves the catalog alone.
     #[must_use]
     pub(crate) fn sentence(&self) -> String {
         format!(
-            "its catalog belongs to the fleet {}: `trailkeeper archive` writes its day files, and what they lack is for the \
-             members of the fleet to collect",
+            "its catalog belongs to the fleet {}: `trailkeeper archive` writes its day files, and `trailkeeper fleet release` gives it \
+             back to one machine",
             self.fleet
         )
     }
@@ -91,6 +102,8 @@ mod tests {
         let begun = Fed::begin(&catalog.location, "trails", time("2026-01-05T00:00:00Z")).unwrap();
         assert_eq!(Fed::read(&catalog.location).unwrap(), Some(begun.clone()));
         assert!(begun.sentence().contains("fleet trails"));
+        Fed::end(&catalog.location).unwrap();
+        assert_eq!(Fed::read(&catalog.location).unwrap(), None);
         for damaged in [
             "",
             "{}",

@@ -96,7 +96,7 @@ impl Past {
     }
 
     /// Returns whether a run has begun the journal, whatever can be read of it.
-    pub(super) fn is_begun(&self) -> bool {
+    pub(crate) fn is_begun(&self) -> bool {
         self.has_lines || self.has_unreadable_lines
     }
 

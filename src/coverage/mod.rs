@@ -115,7 +115,7 @@ pub(crate) use covered::Covered;
 pub(crate) use day_counts::{Counted, Counts, Loss, LostDay, may_be_deleted};
 pub(crate) use entry::{End, Entry};
 pub(crate) use expiry::Expiry;
-pub(crate) use fed::Fed;
+pub(crate) use fed::{FED, FED_FILE, Fed};
 pub(crate) use gap::{Gap, GapCounts, gone_sentence};
 pub(crate) use journal::{JOURNAL, JOURNAL_FILES, Journal, LONGEST_JOURNAL, PREVIOUS_JOURNAL};
 pub(crate) use liveness::{Liveness, Running};

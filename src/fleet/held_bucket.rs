@@ -200,6 +200,13 @@ fn begin(
     let mut streams = JoinSet::new();
     for stream in shared.streams_of(bucket) {
         let kept = state.streams.remove(&name_of(&stream.settings)).unwrap_or_default();
+        if kept.state.as_ref().is_some_and(|state| state.is_released) {
+            tracing::warn!(
+                stream = stream.settings.name(),
+                "not collected: it was given back to one machine; take its topic out of the settings, or take its catalog over again"
+            );
+            continue;
+        }
         let collecting = Collecting::of(shared, stream.clone(), kept, (bucket, client.clone()), stop.clone());
         streams.spawn(collecting.keep_collecting().in_current_span());
     }

@@ -20,4 +20,5 @@ mod shared;
 pub(crate) mod state;
 pub(crate) mod status;
 mod stream;
+pub(crate) mod taking_over;
 mod writer;

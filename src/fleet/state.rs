@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::identities::{Identities, Place};
-use crate::coverage::{Entry, Scope};
+use crate::coverage::{Covered, Entry, Scope};
 use crate::record::Anchor;
 
 /// Version of the messages that are JSON.
@@ -64,6 +64,25 @@ pub(crate) struct StreamState {
     pub(crate) records: u64,
     /// Its last run, as a line of the journal: what was asked for, and what is covered.
     pub(crate) run: Entry,
+    /// The catalog that the fleet has begun with, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) origin: Option<Origin>,
+    /// Whether it was given back to one machine: then it is collected no more.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) is_released: bool,
+}
+
+/// The catalog of one machine that a fleet has begun with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Origin {
+    /// Which it is, by the note in it.
+    pub(crate) id: String,
+    /// What it had covered: no message has these records.
+    pub(crate) covered: Covered,
+    /// Where the partition of the stream ended then; all messages of it are behind that.
+    pub(crate) offset: i64,
+    /// Where the partitions of the topic of what is rejected did.
+    pub(crate) aside: Vec<i64>,
 }
 
 impl FleetState {
@@ -114,6 +133,8 @@ impl StreamState {
             below: Vec::new(),
             records: 0,
             run: Entry::new(at, scope, Default::default()),
+            origin: None,
+            is_released: false,
         }
     }
 

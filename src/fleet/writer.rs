@@ -22,14 +22,14 @@ use super::committer::{BucketClient, BucketGone};
 use super::identities::{Identities, Pair, Verdict, hour_of};
 use super::message::Messages;
 use super::state::{StreamState, key_of_part};
-use crate::config::StreamSettings;
+use crate::config::{Limits, StreamSettings};
 use crate::coverage::{Asked, End, Entry, Scope, Sum, asked};
 use crate::fetch::walk::CompletedRange;
 use crate::forward::kafka::fleet::Outgoing;
 use crate::record::{Anchor, Record, Rejected};
 use crate::run::steps::{Ending, Recovered, Step};
 use crate::run::{CollectError, Collected};
-use crate::source::Paging;
+use crate::source::{Paging, Retention};
 use crate::window::TICK;
 
 /// What a transaction holds of one stream: so many records, or so many bytes of them.
@@ -331,7 +331,8 @@ impl<'a> FleetWriter<'a> {
         self.known.state.last_record = entry.last_record;
         self.known.state.config = self.place.config.to_owned();
         self.known.forget_recent(self.settings.limits.overlap);
-        self.known.identities.forget_before(self.reach(&entry));
+        let reach = reach_of(&self.settings.limits, self.settings.kind.retention, &entry, self.now);
+        self.known.identities.forget_before(reach);
         self.known.written = self.visible(&entry);
         self.known.state.run = entry;
         let (key, value) = self.known.state.message(self.place.name);
@@ -402,23 +403,6 @@ impl<'a> FleetWriter<'a> {
         asked::claim_nothing_after(asked, newest);
     }
 
-    /// Returns the oldest hour of which a later run may be given records again.
-    fn reach(&self, entry: &Entry) -> i64 {
-        let (limits, retention) = (&self.settings.limits, self.settings.kind.retention);
-        let last = entry.last_record.unwrap_or(self.now) - limits.overlap;
-        let reconciled = limits.reconcile_every.map(|_| self.now - limits.reconcile_reach);
-        let reconciling = entry.sum.reconciling.map(|reconciling| reconciling.from);
-        let gaps = entry.sum.gaps(retention, self.now).into_iter();
-        let gaps = gaps.filter(|gap| !gap.is_gone).map(|gap| gap.from - limits.overlap);
-        let spans = entry.asked.iter().map(|asked| asked.from);
-        let oldest = spans
-            .chain(gaps)
-            .chain(reconciled)
-            .chain(reconciling)
-            .fold(last, DateTime::min);
-        hour_of(oldest - MARGIN)
-    }
-
     fn visible(&self, entry: &Entry) -> Visible {
         Visible {
             error: entry.error.clone(),
@@ -457,6 +441,22 @@ impl<'a> FleetWriter<'a> {
         }
         self.collected
     }
+}
+
+/// Returns the oldest hour of which a run after this one may be given records again.
+pub(super) fn reach_of(limits: &Limits, retention: Retention, entry: &Entry, now: DateTime<Utc>) -> i64 {
+    let last = entry.last_record.unwrap_or(now) - limits.overlap;
+    let reconciled = limits.reconcile_every.map(|_| now - limits.reconcile_reach);
+    let reconciling = entry.sum.reconciling.map(|reconciling| reconciling.from);
+    let gaps = entry.sum.gaps(retention, now).into_iter();
+    let gaps = gaps.filter(|gap| !gap.is_gone).map(|gap| gap.from - limits.overlap);
+    let spans = entry.asked.iter().map(|asked| asked.from);
+    let oldest = spans
+        .chain(gaps)
+        .chain(reconciled)
+        .chain(reconciling)
+        .fold(last, DateTime::min);
+    hour_of(oldest - MARGIN)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! `trailkeeper fleet`: collects as one of several members, with Kafka as the only thing that they share.
 
 mod init;
+mod passing;
 mod run;
 mod settings;
 mod status;
@@ -24,6 +25,8 @@ Examples:
   trailkeeper fleet init --env-dir /etc/trailkeeper/fleet --replication 3 --min-insync 2
   trailkeeper fleet run --env-dir /etc/trailkeeper/fleet --interval 60s
   trailkeeper fleet status --env-dir /etc/trailkeeper/fleet
+  trailkeeper fleet adopt --env-dir /etc/trailkeeper/fleet        go on from what one machine has collected
+  trailkeeper fleet release --env-dir /etc/trailkeeper/fleet      and the way back
 
 A stream is on where its own topic is set (MAIL_KAFKA_TOPIC, TFC_KAFKA_TOPIC); its folder and base name are not needed, since nothing is
 kept on the disk of a member. FLEET_ID names the fleet, KAFKA_SERVER and the other variables of Kafka say how it is reached; with
@@ -37,6 +40,10 @@ enum Action {
     Run(run::Arguments),
     /// Show how the fleet stands: organizations, owners, ages, failures, members, buckets without an owner
     Status(status::Arguments),
+    /// Have the fleet go on from the catalogs that this machine has collected
+    Adopt(passing::Arguments),
+    /// Give the catalogs of this machine's archive back to it: the fleet collects their streams no more
+    Release(passing::Arguments),
 }
 
 /// Runs one of them.
@@ -45,6 +52,8 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         Action::Init(arguments) => init::run(arguments, log, clock).await,
         Action::Run(arguments) => run::run(arguments, log, clock).await,
         Action::Status(arguments) => status::run(arguments, clock).await,
+        Action::Adopt(arguments) => passing::adopt(arguments, log, clock).await,
+        Action::Release(arguments) => passing::release(arguments, log, clock).await,
     }
 }
 
@@ -60,6 +69,7 @@ impl Arguments {
             Action::Init(arguments) => &mut arguments.settings,
             Action::Run(arguments) => &mut arguments.settings,
             Action::Status(arguments) => &mut arguments.settings,
+            Action::Adopt(arguments) | Action::Release(arguments) => &mut arguments.settings,
         }
     }
 
@@ -69,6 +79,7 @@ impl Arguments {
             Action::Init(arguments) => arguments.verbosity,
             Action::Run(arguments) => arguments.verbosity,
             Action::Status(arguments) => arguments.verbosity,
+            Action::Adopt(arguments) | Action::Release(arguments) => arguments.verbosity,
         }
     }
 }

@@ -21,7 +21,9 @@ use super::member_note::{BASE, MemberNote, NoteError, Progress};
 use super::report::{ArchiveReport, ElsewhereReport, PartitionReport};
 use crate::archive::{Location, Lock, LockError};
 use crate::config::{ArchiveSettings, ArchiveStream};
-use crate::coverage::Covered;
+use crate::coverage::{Covered, Entry};
+use crate::fleet::bucket::bucket_of;
+use crate::fleet::state::StreamState;
 use crate::forward::kafka::fleet::{
     Bounds, Partition, PartitionReader, ReadEnd, Sharing, SharingError, Standing, Taken, Topics,
 };
@@ -211,8 +213,8 @@ pub(crate) struct Archivist {
     /// The partitions that were begun anew, since all is to be read once more.
     begun_anew: BTreeSet<Partition>,
     problems: Vec<String>,
-    /// Whether the topic of what is rejected still has all that was ever in it.
-    is_aside_whole: bool,
+    /// Where the partitions of the topic of what is rejected begin.
+    aside_lows: BTreeMap<i32, i64>,
     /// Whether the state was read again while records were.
     is_state_newer: bool,
     /// What was said last, so that it is not said in each round.
@@ -252,7 +254,7 @@ impl Archivist {
             stuck: BTreeMap::new(),
             begun_anew: BTreeSet::new(),
             problems: Vec::new(),
-            is_aside_whole: false,
+            aside_lows: BTreeMap::new(),
             is_state_newer: false,
             said: BTreeSet::new(),
         })
@@ -314,10 +316,13 @@ impl Archivist {
         idle.end_of(read)?;
         self.is_state_newer = false;
         self.begin(&lows)?;
+        self.note_origins()?;
         let bounds = self.bounds()?;
         let aside_topic = self.aside_topic();
-        let mut of_aside = bounds.iter().filter(|((topic, _), _)| *topic == aside_topic);
-        self.is_aside_whole = of_aside.all(|(_, bounds)| bounds.low == 0);
+        let of_aside = bounds.iter().filter(|((topic, _), _)| *topic == aside_topic);
+        self.aside_lows = of_aside
+            .map(|((_, partition), bounds)| (*partition, bounds.low))
+            .collect();
         let has_grown = self.note_grown();
         self.read_audit(&bounds)?;
         self.read_aside(&bounds)?;
@@ -467,39 +472,87 @@ impl Archivist {
     fn begin(&mut self, lows: &BTreeMap<Partition, i64>) -> Result<(), RoundEnd> {
         let aside_topic = self.aside_topic();
         let of_aside = |(partition, _): &(&Partition, &i64)| partition.0 == aside_topic;
-        let is_aside_whole = lows.iter().filter(of_aside).all(|(_, low)| *low == 0);
+        let aside: BTreeMap<i32, i64> = lows
+            .iter()
+            .filter(of_aside)
+            .map(|((_, partition), low)| (*partition, *low))
+            .collect();
         let new = lows.iter().filter(|entry| !of_aside(entry));
         for (partition, low) in new {
             let mut progress = Progress {
                 next: *low,
                 ..Progress::default()
             };
-            if !(is_aside_whole && *low == 0) {
-                self.exclude(partition, &mut progress.excluded)?;
-            }
+            self.exclude(partition, (*low, &aside), &mut progress.excluded)?;
             tracing::info!(topic = partition.0, partition = partition.1, from = low, "begun with");
             self.note.begin(partition, progress);
         }
         if lows.is_empty() { Ok(()) } else { self.store() }
     }
 
-    /// Adds to what is never called complete all that the fleet has covered by now of the streams of a partition, and their catalogs do not
-    /// hold.
-    fn exclude(&self, partition: &Partition, excluded: &mut BTreeMap<String, Covered>) -> Result<(), RoundEnd> {
+    /// Adds to what is never called complete of the streams of a partition what the fleet has covered by now, and their catalogs do not hold:
+    /// nothing, if all messages of a stream are there from these offsets on.
+    fn exclude(
+        &self,
+        partition: &Partition,
+        (low, aside): (i64, &BTreeMap<i32, i64>),
+        excluded: &mut BTreeMap<String, Covered>,
+    ) -> Result<(), RoundEnd> {
         let count = self.counts.get(&partition.0).copied().unwrap_or(1);
         for (name, state) in self.known.all() {
-            if crate::fleet::bucket::bucket_of(name.trim_start_matches('/'), count) != partition.1 {
+            if bucket_of(name.trim_start_matches('/'), count) != partition.1 {
                 continue;
             }
-            let here = self.streams.covered_here(name, state);
-            let here = here.map_err(|error| RoundEnd::Fatal(ArchiveError::Folder(error.to_string())))?;
-            let mut missing = state.run.sum.covered.clone();
-            here.spans().iter().for_each(|span| missing.remove(*span));
-            let all = excluded.entry(name.clone()).or_default();
-            missing.spans().iter().for_each(|span| all.add(*span));
+            let begun = state.origin.as_ref();
+            let is_whole = low <= begun.map_or(0, |origin| origin.offset)
+                && aside.iter().all(|(partition, low)| {
+                    let begun = begun.and_then(|origin| origin.aside.get(*partition as usize));
+                    low <= begun.unwrap_or(&0)
+                });
+            if !is_whole {
+                let missing = self.not_here(name, state, &state.run.sum.covered)?;
+                let all = excluded.entry(name.clone()).or_default();
+                missing.spans().iter().for_each(|span| all.add(*span));
+            }
         }
         excluded.retain(|_, covered| !covered.spans().is_empty());
         Ok(())
+    }
+
+    /// Returns what of these spans the catalog of a stream does not hold, by its own journal.
+    fn not_here(&self, name: &str, state: &StreamState, spans: &Covered) -> Result<Covered, RoundEnd> {
+        let here = self.streams.covered_here(name, state);
+        let here = here.map_err(|error| RoundEnd::Fatal(ArchiveError::Folder(error.to_string())))?;
+        let mut missing = spans.clone();
+        here.spans().iter().for_each(|span| missing.remove(*span));
+        Ok(missing)
+    }
+
+    /// Notes which streams the fleet has from the catalog of one machine: what that had covered is in no message, so it is complete only in
+    /// that catalog.
+    fn note_origins(&mut self) -> Result<(), RoundEnd> {
+        let mut news = Vec::new();
+        for (name, state) in self.known.all() {
+            let Some(origin) = &state.origin else { continue };
+            let Some(home) = self.streams.home(name).filter(|home| self.own.contains_key(*home)) else {
+                continue;
+            };
+            let noted = self.note.progress(home).and_then(|progress| progress.origins.get(name));
+            if noted != Some(&origin.id) {
+                let missing = self.not_here(name, state, &origin.covered)?;
+                news.push((home.clone(), name.clone(), origin.id.clone(), missing));
+            }
+        }
+        let has_news = !news.is_empty();
+        for (home, name, id, missing) in news {
+            let Some(progress) = self.note.progress_mut(&home) else {
+                continue;
+            };
+            let all = progress.excluded.entry(name.clone()).or_default();
+            missing.spans().iter().for_each(|span| all.add(*span));
+            progress.origins.insert(name, id);
+        }
+        if has_news { self.store() } else { Ok(()) }
     }
 
     fn store(&self) -> Result<(), RoundEnd> {
@@ -566,7 +619,7 @@ impl Archivist {
             return Ok(None);
         };
         if self.options.from_start && self.begun_anew.insert(partition.clone()) {
-            self.accept_missing(partition, bounds.low)?;
+            self.accept_missing(partition, (bounds.low, bounds.low))?;
             self.note.aside_for.clear();
             return Ok(Some(bounds.low));
         }
@@ -586,7 +639,7 @@ impl Archivist {
                 return Ok(None);
             }
             tracing::warn!(topic = partition.0, partition = partition.1, "{gone}");
-            self.accept_missing(partition, bounds.low)?;
+            self.accept_missing(partition, (bounds.low, i64::MAX))?;
             start = bounds.low;
         }
         Ok(Some(start))
@@ -594,13 +647,12 @@ impl Archivist {
 
     /// Goes on from here, although what was before may be gone: what the fleet has covered by now, and is not known to be here, is never
     /// called complete. From the very beginning of the topics nothing can be missing.
-    fn accept_missing(&mut self, partition: &Partition, from: i64) -> Result<(), RoundEnd> {
+    fn accept_missing(&mut self, partition: &Partition, (from, low): (i64, i64)) -> Result<(), RoundEnd> {
         let Some(mut progress) = self.note.progress(partition).cloned() else {
             return Ok(());
         };
-        if from > 0 || !self.is_aside_whole {
-            self.exclude(partition, &mut progress.excluded)?;
-        }
+        let aside = self.aside_lows.clone();
+        self.exclude(partition, (low, &aside), &mut progress.excluded)?;
         progress.claimed.clear();
         progress.next = from;
         self.note.begin(partition, progress);
@@ -625,7 +677,7 @@ impl Archivist {
                 let own: Vec<_> = self.own.keys().cloned().collect();
                 for own in own {
                     let next = self.note.progress(&own).map_or(0, |progress| progress.next);
-                    self.accept_missing(&own, next)?;
+                    self.accept_missing(&own, (next, i64::MAX))?;
                 }
                 start = bounds.low;
             }
@@ -765,6 +817,16 @@ impl Archivist {
         Ok(())
     }
 
+    /// Returns whether the fleet has ever collected a stream.
+    pub(crate) fn is_known(&self, name: &str) -> bool {
+        self.known.get(name).is_some()
+    }
+
+    /// Returns the last run of the fleet whose coverage was noted since the start.
+    pub(crate) fn claimed(&self, name: &str) -> Option<&Entry> {
+        self.streams.claimed(name)
+    }
+
     /// Returns how it stands.
     pub(crate) fn report(&self) -> ArchiveReport {
         let partitions = self.own.keys().map(|partition| PartitionReport {
@@ -782,7 +844,8 @@ impl Archivist {
         });
         let own = self.own.keys().filter_map(|partition| self.note.progress(partition));
         let skipped = own.flat_map(|progress| progress.skipped.keys().cloned());
-        let unknown = skipped.filter(|name| !self.streams.has(name));
+        let is_released = |name: &String| self.known.get(name).is_some_and(|state| state.is_released);
+        let unknown = skipped.filter(|name| !self.streams.has(name) && !is_released(name));
         let unknown: BTreeSet<String> = unknown.map(|name| name.trim_start_matches('/').to_owned()).collect();
         let aside = self
             .stuck

@@ -13,7 +13,7 @@ use super::incoming::Incoming;
 use crate::archive::{
     Appended, Archive, Batch, Dedup, Hours, Incomplete, Lock, LockError, NewlyNoted, Takeover, Turn, WriteError,
 };
-use crate::config::ArchiveStream;
+use crate::config::{ArchiveStream, StreamPlace};
 use crate::coverage::{Counted, Counts, Covered, End, Entry, Fed, Journal, Standing, Sum, Wanted};
 use crate::fleet::state::StreamState;
 use crate::fs::FileError;
@@ -22,6 +22,14 @@ use crate::window::bound;
 
 /// After so many lines of the journal one has the counts of all day files.
 const LINES_BETWEEN_COUNTS: usize = 64;
+
+/// What is said of a catalog that is one machine's again.
+const RELEASED: &str = "the fleet has given its catalog back to one machine, so it is not written to here: take its folder out of the settings \
+                        of the archive";
+
+/// What is said of a catalog that one machine has collected.
+const ONE_MACHINES: &str = "its catalog is one that this machine has collected, and no fleet has taken it over, so it is not written to here: \
+                            `trailkeeper fleet adopt` has the fleet go on from it; or name an empty folder";
 
 /// Why something cannot be filed.
 #[derive(Debug, thiserror::Error)]
@@ -132,7 +140,7 @@ struct Opened<'a> {
 /// Files what came of a stream; what its catalog has already is dropped. What was filed is on disk when this returns, also after an error.
 pub(super) fn file(target: Target<'_>, state: &StreamState, load: Load) -> (Filed, Result<(), FilingError>) {
     let mut filed = Filed::default();
-    let result = Opened::of(target).and_then(|mut opened| {
+    let result = Opened::of(target, state.is_released).and_then(|mut opened| {
         let mut archive = opened.archive()?;
         let days: BTreeSet<_> = load.records.iter().map(|record| record.time.date_naive()).collect();
         if !days.is_empty() {
@@ -152,7 +160,12 @@ pub(super) fn file(target: Target<'_>, state: &StreamState, load: Load) -> (File
 
 /// Notes what the fleet has covered, but for what is never called complete: everything that was committed with this state has to be filed.
 pub(super) fn claim(target: Target<'_>, state: &StreamState, excluded: Option<&Covered>) -> Result<(), FilingError> {
-    let mut opened = Opened::of(target)?;
+    let location = &target.stream.place.location;
+    if state.is_released && Fed::read(location)?.is_none() {
+        // One machine goes on with it.
+        return Ok(());
+    }
+    let mut opened = Opened::of(target, state.is_released)?;
     let line = opened.claimed(state, excluded);
     let is_noted = |newest: &Entry| newest.at == line.at && newest.end == line.end && newest.sum == line.sum;
     if opened.standing.newest.as_ref().is_some_and(is_noted) {
@@ -179,11 +192,13 @@ pub(super) fn covered_here(
 }
 
 impl<'a> Opened<'a> {
-    fn of(target: Target<'a>) -> Result<Self, FilingError> {
+    fn of(target: Target<'a>, is_released: bool) -> Result<Self, FilingError> {
         let Target { stream, fleet, now, .. } = target;
         let place = &stream.place;
         let lock = Arc::new(Lock::acquire_between_runs(&place.location, "archive", now)?);
         match Fed::read(&place.location)? {
+            None if is_released => return Err(FilingError::Refused(RELEASED.to_owned())),
+            None if is_collected_here(place)? => return Err(FilingError::Refused(ONE_MACHINES.to_owned())),
             None => drop(Fed::begin(&place.location, fleet, now)?),
             Some(fed) if fed.fleet == fleet => {}
             Some(other) => return Err(FilingError::Refused(other.sentence())),
@@ -393,6 +408,12 @@ impl<'a> Opened<'a> {
         self.standing.last_record = line.last_record;
         Ok(())
     }
+}
+
+/// Returns whether a run has begun the journal of a catalog.
+fn is_collected_here(place: &StreamPlace) -> Result<bool, FileError> {
+    let past = Journal::of(&place.location).past(Wanted::Stream(place.kind.name))?;
+    Ok(past.is_begun())
 }
 
 /// Checks that a catalog is the one that was written to, and not that of another disk or an older copy: what it lacks comes no more.

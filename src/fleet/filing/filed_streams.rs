@@ -115,6 +115,11 @@ impl FiledStreams {
         self.all.contains_key(name)
     }
 
+    /// Returns the partition in which a stream is, if the settings have it.
+    pub(super) fn home(&self, name: &str) -> Option<&Partition> {
+        self.all.get(name).map(|filed| &filed.home)
+    }
+
     /// Returns whether a stream is in one of these partitions.
     pub(super) fn is_at_home(&self, name: &str, own: &BTreeMap<Partition, i64>) -> bool {
         self.all.get(name).is_some_and(|filed| own.contains_key(&filed.home))
@@ -230,6 +235,11 @@ impl FiledStreams {
             }
         }
         has_news
+    }
+
+    /// Returns the last run of the fleet whose coverage was noted since the start.
+    pub(super) fn claimed(&self, name: &str) -> Option<&Entry> {
+        self.all.get(name)?.claimed.as_ref()
     }
 
     /// Forgets what was wrong in the round before.

@@ -4,7 +4,8 @@
 //!
 //! ```json
 //! {"version":1,"member":"5d0c…","fleet":"trails","group":"trails.archive","counts":{"mail-audit":24},
-//!  "partitions":{"mail-audit:3":{"next":4711,"skipped":{},"excluded":{},"claimed":{"acme/yandex-mail":"2026-11-20T10:00:00Z"}}},
+//!  "partitions":{"mail-audit:3":{"next":4711,"skipped":{},"excluded":{},"claimed":{"acme/yandex-mail":"2026-11-20T10:00:00Z"},
+//!  "origins":{}}},
 //!  "aside":{"0":12},"aside_for":["acme/yandex-mail"]}
 //! ```
 //!
@@ -13,7 +14,8 @@
 //! - `next`: the first offset that is not filed; `skipped`: streams that the settings do not have, and where their first message is;
 //!   `excluded`: of streams that were collected before the member began with the partition what was covered by then, since their lines may
 //!   be gone from Kafka. It is never called complete. `claimed`: of which run of the fleet the journal of a stream has the end: one that
-//!   knows less is that of another disk, or an older copy.
+//!   knows less is that of another disk, or an older copy. `origins`: of which catalogs of one machine it is known that the fleet has begun
+//!   with them, so that what they had covered is among what is excluded.
 //! - `aside`: up to where the topic of what is rejected is read, for the streams of `aside_for`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +58,7 @@ pub(super) struct Progress {
     pub(super) skipped: BTreeMap<String, i64>,
     pub(super) excluded: BTreeMap<String, Covered>,
     pub(super) claimed: BTreeMap<String, DateTime<Utc>>,
+    pub(super) origins: BTreeMap<String, String>,
 }
 
 /// A folder cannot be that of a member.

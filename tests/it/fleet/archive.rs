@@ -21,8 +21,8 @@ use crate::support::{PATIENCE, Process, Run, wait_until};
 
 /// A machine with day files of its own.
 pub(super) struct LogServer {
-    folder: PathBuf,
-    variables: BTreeMap<String, String>,
+    pub(super) folder: PathBuf,
+    pub(super) variables: BTreeMap<String, String>,
 }
 
 impl LogServer {
@@ -82,7 +82,7 @@ impl LogServer {
         )
     }
 
-    fn run(&self, arguments: &[&str]) -> Run {
+    pub(super) fn run(&self, arguments: &[&str]) -> Run {
         Process::start(&mut self.command(arguments)).end()
     }
 
@@ -140,7 +140,7 @@ fn is_kept(broker: &Broker, ledger: &Ledger) -> bool {
 }
 
 /// How many records were appended, by what `archive --json` shows.
-fn appended(shown: &Value) -> u64 {
+pub(super) fn appended(shown: &Value) -> u64 {
     let streams = shown["streams"].as_array().unwrap().iter();
     streams.map(|stream| stream["appended"].as_u64().unwrap()).sum()
 }

@@ -5,6 +5,7 @@ mod crew;
 mod ledger;
 mod members;
 mod paper;
+mod passing;
 mod samples;
 mod stand_in;
 mod storm;
