@@ -152,7 +152,7 @@ impl LineCounter {
         let Some(counts) = self.counts.as_mut().filter(|_| self.has_news) else {
             return;
         };
-        let names: HashSet<String> = listing.files().map(DayFile::name).collect();
+        let names: HashSet<String> = listing.files().map(|file| file.name()).collect();
         counts.files.retain(|name, _| names.contains(name));
         counts.version = VERSION;
         if let Err(error) = write(&self.location, counts) {
@@ -245,7 +245,7 @@ mod tests {
         fn count(&self) -> (u64, u64) {
             let listing = self.location.listing().unwrap();
             let mut counter = LineCounter::of(&self.location);
-            let day = counter.count(listing.files().next().unwrap()).unwrap();
+            let day = counter.count(&listing.files().next().unwrap()).unwrap();
             counter.store(&listing);
             (day.bytes, day.lines)
         }

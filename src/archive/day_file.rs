@@ -249,11 +249,11 @@ impl DayFile {
     /// If it cannot be read, or is no regular file; as if it were missing, if its day was packed or unpacked since it was listed.
     pub(super) fn stored(&self) -> Result<Box<dyn StoredFile>, FileError> {
         let file = self.storage.read(&self.path)?;
-        if matches!(self.listed, Listed::Unknown) {
-            return Ok(file);
-        }
-        let metadata = file.metadata().map_err(|cause| self.unreadable(cause))?;
-        if self.is_as_listed(&FileStamp::of(&metadata)) {
+        let now = || {
+            let metadata = file.metadata().map_err(|cause| self.unreadable(cause))?;
+            Ok(FileStamp::of(&metadata))
+        };
+        if self.is_as_listed(now)? {
             return Ok(file);
         }
         let moved = "its day was packed or unpacked meanwhile";
@@ -261,18 +261,18 @@ impl DayFile {
         Err(FileError::io("read", &self.path, cause))
     }
 
-    /// Returns whether what is open holds the bytes of the day for which it was listed.
-    fn is_as_listed(&self, now: &FileStamp) -> bool {
-        match &self.listed {
+    /// Returns whether what is open, and is `now` so, holds the bytes of the day for which it was listed.
+    fn is_as_listed(&self, now: impl FnOnce() -> Result<FileStamp, FileError>) -> Result<bool, FileError> {
+        Ok(match &self.listed {
             Listed::Unknown => true,
             // The packed file gets its name before this one is removed.
             Listed::Alone => self.packed_by_us().metadata().is_err(),
             Listed::Beside { own, packed, .. } => {
                 let is_packed = || self.packed_by_us().stamp().is_ok_and(|stamp| stamp == *packed);
-                own.can_have_grown_to(now) && is_packed()
+                own.can_have_grown_to(&now()?) && is_packed()
             }
-            Listed::Packed { own, .. } => own == now,
-        }
+            Listed::Packed { own, .. } => *own == now()?,
+        })
     }
 
     /// Returns whether it is another name for the same file, as both were listed.

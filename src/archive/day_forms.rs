@@ -167,7 +167,7 @@ mod tests {
                 Beside::Continuation => (1, 1),
             };
             assert_eq!(
-                (listing.days.len(), listing.packed.len()),
+                (listing.days.dates().len(), listing.packed.len()),
                 expected,
                 "{parts:?} {plain:?}"
             );

@@ -22,7 +22,12 @@ pub(super) fn name(base: &str, date: NaiveDate, extension: &str) -> Option<Strin
 pub(super) fn date(name: &str, base: &str, extension: &str) -> Option<NaiveDate> {
     let date = name.strip_prefix(base)?.strip_prefix('_')?;
     let date = date.strip_suffix(extension)?.strip_suffix('.')?;
-    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = date.as_bytes() else {
+    day_of(date.as_bytes())
+}
+
+/// Parses `2026-11-28`, if a day file can be named after it.
+fn day_of(text: &[u8]) -> Option<NaiveDate> {
+    let &[y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2] = text else {
         return None;
     };
     let year = i32::try_from(number(&[y1, y2, y3, y4])?).ok()?;
@@ -30,6 +35,30 @@ pub(super) fn date(name: &str, base: &str, extension: &str) -> Option<NaiveDate>
         return None;
     }
     NaiveDate::from_ymd_opt(year, number(&[m1, m2])?, number(&[d1, d2])?)
+}
+
+/// The names of the plain day files of a base name and an extension: a folder has thousands of them, which are known at once.
+pub(super) struct PlainNames {
+    /// What comes before the day, and behind it.
+    before: String,
+    behind: String,
+}
+
+impl PlainNames {
+    pub(super) fn of(base: &str, extension: &str) -> Self {
+        Self {
+            before: format!("{base}_"),
+            behind: format!(".{extension}"),
+        }
+    }
+
+    /// Returns the day of the file `name`, as [`date`] does.
+    pub(super) fn date(&self, name: &str) -> Option<NaiveDate> {
+        let day = name
+            .strip_prefix(self.before.as_str())?
+            .strip_suffix(self.behind.as_str())?;
+        day_of(day.as_bytes())
+    }
 }
 
 /// Returns the day of the file `name`, if it is a day file of any base name and extension.

@@ -12,11 +12,11 @@ use crate::fs::FileError;
 
 /// The files whose lines make up a day: those of the compressed file come first.
 #[derive(Debug)]
-pub(crate) struct DayParts<'a> {
-    pub(crate) packed: Option<&'a DayFile>,
-    pub(crate) plain: Option<&'a DayFile>,
+pub(crate) struct DayParts {
+    pub(crate) packed: Option<DayFile>,
+    pub(crate) plain: Option<DayFile>,
     /// A compressed file beside the plain one that cannot be read: another program may be writing it, or it is damaged.
-    pub(crate) unreadable: Option<(&'a DayFile, FileError)>,
+    pub(crate) unreadable: Option<(DayFile, FileError)>,
 }
 
 impl Listing {
@@ -47,14 +47,13 @@ impl Listing {
     ///
     /// # Errors
     /// If the plain file beside a compressed one cannot be read.
-    pub(crate) fn parts_of(&self, date: NaiveDate, counter: &mut LineCounter) -> Result<DayParts<'_>, FileError> {
-        let (packed, plain) = (self.packed.get(&date), self.days.get(&date));
+    pub(crate) fn parts_of(&self, date: NaiveDate, counter: &mut LineCounter) -> Result<DayParts, FileError> {
         let both = DayParts {
-            packed,
-            plain,
+            packed: self.packed.get(&date).cloned(),
+            plain: self.days.get(date),
             unreadable: None,
         };
-        let (Some(of_packed), Some(of_plain)) = (packed, plain) else {
+        let (Some(of_packed), Some(of_plain)) = (&both.packed, &both.plain) else {
             return Ok(both);
         };
         if of_packed.is_packed_by_us() && of_packed.contents().is_ok() {
@@ -72,8 +71,8 @@ impl Listing {
             Ok(Some(_)) => DayParts { packed: None, ..both },
             Err(error) => DayParts {
                 packed: None,
-                unreadable: Some((of_packed, error)),
-                ..both
+                unreadable: both.packed.map(|packed| (packed, error)),
+                plain: both.plain,
             },
         })
     }

@@ -37,7 +37,7 @@ impl Listing {
             while let Some(line) = lines.next().map_err(|cause| file.unreadable(cause))? {
                 match day_of(&line, &mut reader) {
                     Some(day) => drop(times.days.insert(day)),
-                    None => times.untold += u64::from(!line.ended || !repaired.has(file, line.offset)),
+                    None => times.untold += u64::from(!line.ended || !repaired.has(&file, line.offset)),
                 }
             }
         }

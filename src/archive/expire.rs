@@ -75,7 +75,7 @@ impl<'a> Expirer<'a> {
                 return Err(ExpireError::Changed { file: file.name() });
             }
         }
-        files.into_iter().try_for_each(|file| self.remove(file))
+        files.iter().try_for_each(|file| self.remove(file))
     }
 
     fn remove(&self, file: &DayFile) -> Result<(), ExpireError> {

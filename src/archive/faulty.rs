@@ -1,12 +1,13 @@
 //! A storage for tests that fails on demand. It writes real files and tracks what a power cut would leave.
 
 use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::fs::{self, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use super::storage::{Appendable, Disk, FolderEntry, Opened, Storage, StoredFile};
+use super::storage::{Appendable, Disk, Opened, Storage, StoredFile};
 use crate::fs::FileError;
 
 /// A fault at one operation.
@@ -38,6 +39,8 @@ struct State {
     killed: bool,
     /// The operations in order, such as `write mail_2025-06-09.log`.
     log: Vec<String>,
+    /// How often a file or folder was looked at, opened for reading or listed.
+    looks: u64,
     /// How much of each file survives a power cut.
     synced: HashMap<PathBuf, u64>,
     /// The files whose names survive a power cut.
@@ -75,6 +78,11 @@ impl Faulty {
     /// Returns the operations since the last call.
     pub(super) fn log(&self) -> Vec<String> {
         std::mem::take(&mut self.state().log)
+    }
+
+    /// Returns how often a file or folder was looked at, opened for reading or listed since the last call.
+    pub(crate) fn looks(&self) -> u64 {
+        std::mem::take(&mut self.state().looks)
     }
 
     /// Returns how much of a file survives a power cut.
@@ -208,6 +216,7 @@ impl Storage for Faulty {
     }
 
     fn read(&self, path: &Path) -> Result<Box<dyn StoredFile>, FileError> {
+        self.state().looks += 1;
         self.operate("open to read", path)
             .map_err(|cause| FileError::io("open", path, cause))?;
         Ok(Box::new(FaultyStoredFile {
@@ -218,13 +227,15 @@ impl Storage for Faulty {
     }
 
     fn metadata(&self, path: &Path) -> Result<Metadata, FileError> {
+        self.state().looks += 1;
         Disk.metadata(path)
     }
 
-    fn list(&self, folder: &Path) -> Result<Vec<FolderEntry>, FileError> {
+    fn look_into(&self, folder: &Path, show: &mut dyn FnMut(&OsStr, bool)) -> Result<(), FileError> {
+        self.state().looks += 1;
         self.operate("list", folder)
             .map_err(|cause| FileError::io("list", folder, cause))?;
-        Disk.list(folder)
+        Disk.look_into(folder, show)
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {

@@ -47,8 +47,8 @@ impl Location {
         let Listing {
             days, packed, unread, ..
         } = &listing;
-        let files = days.values().chain(packed.values()).chain(unread.values());
-        let mut held = files.map(|file| self.held_day(file)).collect::<Result<Vec<_>, _>>()?;
+        let files = days.files().chain(packed.values().chain(unread.values()).cloned());
+        let mut held = files.map(|file| self.held_day(&file)).collect::<Result<Vec<_>, _>>()?;
         held.sort_by(|one, other| one.name.cmp(&other.name));
         Ok(held)
     }

@@ -145,6 +145,12 @@ pub(super) struct TornLine {
 
 /// Returns the torn line at the end of a file; `None` if the file is empty or ends with a newline.
 pub(super) fn torn_line(file: &mut (impl Read + Seek + ?Sized)) -> io::Result<Option<TornLine>> {
+    let mut last = [0];
+    // Mostly its last byte is enough.
+    let read = file.seek(SeekFrom::End(-1)).and_then(|_| file.read_exact(&mut last));
+    if read.is_ok() && last == *b"\n" {
+        return Ok(None);
+    }
     let length = file.seek(SeekFrom::End(0))?;
     let BackwardLine { offset, bytes } = BackwardLines::before(file, length).unended()?;
     Ok((offset < length).then_some(TornLine { offset, bytes }))

@@ -1,15 +1,18 @@
 //! Where the files of one stream are.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsStr;
 use std::io;
+use std::ops::Bound;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
 
 use super::day_file::{DayFile, PACKED_FOLDER};
+use super::day_files::DayFiles;
 use super::day_forms::Beside;
-use super::day_name;
+use super::day_name::{self, PlainNames};
 use super::moves::while_files_move;
 use super::packed::Packing;
 use super::storage::{Disk, FolderEntry, Storage};
@@ -182,7 +185,7 @@ impl Location {
     pub(crate) fn day_files(&self) -> Result<Vec<DayFile>, FileError> {
         let listing = self.listing()?;
         listing.warn_of_odd_ones();
-        Ok(listing.days.into_values().collect())
+        Ok(listing.days.files().collect())
     }
 
     /// Lists what there is of day files: those that this program writes, those that another one has compressed, and what
@@ -195,12 +198,22 @@ impl Location {
     }
 
     fn list(&self) -> Result<Listing, FileError> {
-        let mut listing = Listing::default();
+        let mut listing = Listing::of(self.clone());
         // A day that is packed or unpacked meanwhile is in one of the three lists at least.
         let mut packed = self.packed_names(&mut listing)?;
-        for entry in self.storage.list(&self.folder)? {
-            self.add(&entry, &mut listing);
-        }
+        let (mut plain, names) = (Vec::new(), PlainNames::of(&self.base, &self.extension));
+        let is_plain = Packing::of(&format!(".{}", self.extension)).1.is_none();
+        self.storage.look_into(&self.folder, &mut |name, is_file| {
+            let date = name
+                .to_str()
+                .and_then(|name| names.date(name))
+                .filter(|_| is_file && is_plain);
+            match date {
+                Some(date) => plain.push(date),
+                None => self.add(name, is_file, &mut listing, &mut plain),
+            }
+        })?;
+        listing.days = DayFiles::new(self.clone(), plain);
         packed.extend(self.packed_names(&mut listing)?);
         let folder = self.packed_folder();
         // Its days are not to be taken for lost.
@@ -212,7 +225,7 @@ impl Location {
                 listing.add_packed_by_us(file.listed_packed()?)?;
             }
         }
-        listing.note_those_alone(&packed);
+        listing.note_those_not_alone(&packed);
         Ok(listing)
     }
 
@@ -262,20 +275,20 @@ impl Location {
         Ok(ours.map(|entry| folder.join(&entry.name)).collect())
     }
 
-    fn add(&self, entry: &FolderEntry, listing: &mut Listing) {
-        let Some(name) = entry.name.to_str() else { return };
+    /// Adds what has the name of a day file; the days of plain ones are gathered apart.
+    fn add(&self, name: &OsStr, is_file: bool, listing: &mut Listing, days: &mut Vec<NaiveDate>) {
+        let Some(name) = name.to_str() else { return };
         let (plain, packing) = Packing::of(name);
         let Some(date) = day_name::date(plain, &self.base, &self.extension) else {
             return;
         };
-        let mut path = PathBuf::with_capacity(self.folder.as_os_str().len() + 1 + plain.len());
-        path.push(&self.folder);
-        path.push(plain);
-        let file = DayFile::new(date, path, Arc::clone(&self.storage));
-        match (entry.is_file, packing) {
-            (true, None) => {
-                listing.days.insert(date, file);
-            }
+        if is_file && packing.is_none() {
+            days.push(date);
+            return;
+        }
+        let file = DayFile::new(date, self.folder.join(plain), Arc::clone(&self.storage));
+        match (is_file, packing) {
+            (true, None) => {}
             (true, Some(packing)) => {
                 let packed = file.packed(packing);
                 // Of two forms the same one as everywhere, whatever the order of the folder.
@@ -342,9 +355,9 @@ pub(crate) struct OtherName {
 }
 
 /// What there is of day files, by day.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(crate) struct Listing {
-    pub(crate) days: BTreeMap<NaiveDate, DayFile>,
+    pub(crate) days: DayFiles,
     /// Those that are compressed, by this program or another one.
     pub(crate) packed: BTreeMap<NaiveDate, DayFile>,
     /// What an interrupted packing or unpacking has left, and is not read: its content stands in the other file of the day.
@@ -356,6 +369,17 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
+    /// Returns one without a file.
+    fn of(location: Location) -> Self {
+        Self {
+            days: DayFiles::new(location, Vec::new()),
+            packed: BTreeMap::new(),
+            left_over: BTreeMap::new(),
+            unread: BTreeMap::new(),
+            odd: BTreeMap::new(),
+        }
+    }
+
     /// Adds a file that this program has packed; of it and the plain one beside it only what is needed is read. If they cannot be
     /// compared, that is told where they are read.
     ///
@@ -363,21 +387,24 @@ impl Listing {
     /// If one of the two is gone: the day is packed or unpacked at this moment.
     fn add_packed_by_us(&mut self, mut file: DayFile) -> Result<(), FileError> {
         let date = file.date;
-        if let Some(plain) = self.days.remove(&date) {
+        if let Some(plain) = self.days.unlisted(date) {
             match Beside::of(&plain, &file) {
                 Ok(Beside::Original) => {
-                    self.days.insert(date, plain.listed_beside(&file, 0)?);
+                    self.days.note_accompanied(plain.listed_beside(&file, 0)?);
                     self.left_over.insert(date, file);
                     return Ok(());
                 }
-                Ok(Beside::Leftover | Beside::Beginning) => drop(self.left_over.insert(date, plain)),
+                Ok(Beside::Leftover | Beside::Beginning) => {
+                    self.days.remove(date);
+                    self.left_over.insert(date, plain);
+                }
                 Ok(Beside::Continuation) => {
                     let base = file.contents()?.length();
-                    self.days.insert(date, plain.listed_beside(&file, base)?);
+                    self.days.note_accompanied(plain.listed_beside(&file, base)?);
                     file = file.gone_on_at(base);
                 }
                 Err(error) if error.is_missing() => return Err(error),
-                Err(_) => drop(self.days.insert(date, plain)),
+                Err(_) => {}
             }
         }
         let other = self.packed.insert(date, file);
@@ -385,15 +412,11 @@ impl Listing {
         Ok(())
     }
 
-    /// Notes of the other plain files that the day has none that this program has packed.
-    fn note_those_alone(&mut self, packed: &BTreeSet<NaiveDate>) {
-        let days = std::mem::take(&mut self.days).into_iter();
-        let is_alone = |date: &NaiveDate| !packed.contains(date) && !self.odd.contains_key(date);
-        let noted = days.map(|(date, file)| {
-            let file = if is_alone(&date) { file.listed_alone() } else { file };
-            (date, file)
-        });
-        self.days = noted.collect();
+    /// Notes of which plain files it is not known that the day has none that this program has packed.
+    fn note_those_not_alone(&mut self, packed: &BTreeSet<NaiveDate>) {
+        for date in packed.iter().chain(self.odd.keys()) {
+            self.days.note_unknown(*date);
+        }
     }
 
     pub(crate) fn warn_of_odd_ones(&self) {
@@ -403,28 +426,68 @@ impl Listing {
     }
 
     /// Returns all files, compressed or not.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &DayFile> {
-        self.days.values().chain(self.packed.values())
+    pub(crate) fn files(&self) -> impl Iterator<Item = DayFile> {
+        self.days.files().chain(self.packed.values().cloned())
     }
 
     /// Returns the files of a day that are read: the plain one, and the compressed one.
-    pub(crate) fn files_of(&self, date: NaiveDate) -> impl Iterator<Item = &DayFile> {
-        self.days.get(&date).into_iter().chain(self.packed.get(&date))
+    pub(crate) fn files_of(&self, date: NaiveDate) -> impl Iterator<Item = DayFile> {
+        self.days.get(date).into_iter().chain(self.packed.get(&date).cloned())
     }
 
     /// Returns whether a day has a file, compressed or not.
     pub(crate) fn has(&self, date: NaiveDate) -> bool {
-        self.days.contains_key(&date) || self.packed.contains_key(&date)
+        self.days.has(date) || self.packed.contains_key(&date)
+    }
+
+    /// Returns whether no day has a file.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.days.is_empty() && self.packed.is_empty()
+    }
+
+    /// Returns the oldest day that has a file.
+    pub(crate) fn first_date(&self) -> Option<NaiveDate> {
+        let packed = self.packed.keys().next();
+        self.days.dates().first().into_iter().chain(packed).min().copied()
+    }
+
+    /// Returns those of these days that have no file, compressed or not. They come oldest first.
+    pub(crate) fn lacks(&self, dates: impl Iterator<Item = NaiveDate>) -> impl Iterator<Item = NaiveDate> {
+        let mut plain = self.days.dates().iter().copied().peekable();
+        dates.filter(move |date| {
+            while plain.next_if(|other| other < date).is_some() {}
+            plain.peek() != Some(date) && !self.packed.contains_key(date)
+        })
+    }
+
+    /// Returns the newest day before this one that has a file; the newest of all without one.
+    pub(crate) fn date_before(&self, date: Option<NaiveDate>) -> Option<NaiveDate> {
+        let dates = self.days.dates();
+        let end = date.map_or(dates.len(), |date| dates.partition_point(|other| *other < date));
+        let packed = match date {
+            Some(date) => self.packed.range(..date).next_back(),
+            None => self.packed.last_key_value(),
+        };
+        let packed = packed.map(|(date, _)| date);
+        dates[..end].last().into_iter().chain(packed).max().copied()
+    }
+
+    /// Returns the days after this one that have a file, compressed or not.
+    pub(crate) fn dates_after(&self, date: NaiveDate) -> BTreeSet<NaiveDate> {
+        let dates = self.days.dates();
+        let plain = &dates[dates.partition_point(|other| *other <= date)..];
+        let packed = self.packed.range((Bound::Excluded(date), Bound::Unbounded));
+        plain.iter().chain(packed.map(|(date, _)| date)).copied().collect()
     }
 
     /// Returns whether a file of a day is no longer there as it was when it was listed.
     pub(crate) fn has_moved(&self, date: NaiveDate) -> bool {
-        self.files_of(date).any(DayFile::has_moved)
+        self.files_of(date).any(|file| file.has_moved())
     }
 
     /// Returns the days that have a file, compressed or not.
     pub(crate) fn dates(&self) -> BTreeSet<NaiveDate> {
-        self.days.keys().chain(self.packed.keys()).copied().collect()
+        self.days.dates().iter().chain(self.packed.keys()).copied().collect()
     }
 }
 

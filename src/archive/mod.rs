@@ -17,6 +17,7 @@ mod batch;
 mod count;
 mod day;
 mod day_file;
+mod day_files;
 mod day_forms;
 mod day_name;
 mod day_parts;

@@ -263,8 +263,8 @@ fn same_as(error: &io::Error) -> io::Error {
 /// # Errors
 /// If a file cannot be read, or the writer not be written to.
 pub(crate) fn content_of(listing: &Listing, date: NaiveDate, to: &mut dyn Write) -> Result<(), PackError> {
-    let files = [listing.packed.get(&date), listing.days.get(&date)];
-    files.into_iter().flatten().try_for_each(|file| copy(file, to))
+    let files = [listing.packed.get(&date).cloned(), listing.days.get(date)];
+    files.iter().flatten().try_for_each(|file| copy(file, to))
 }
 
 fn copy(file: &DayFile, to: &mut dyn Write) -> Result<(), PackError> {

@@ -258,7 +258,7 @@ mod tests {
     }
 
     fn only_file(catalog: &Catalog) -> DayFile {
-        catalog.location.listing().unwrap().files().next().unwrap().clone()
+        catalog.location.listing().unwrap().files().next().unwrap()
     }
 
     proptest! {

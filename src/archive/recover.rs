@@ -52,11 +52,12 @@ impl Archive {
             None => (self.location.listing()?.into(), false),
         };
         listing.warn_of_odd_ones();
-        let dates = listing.dates();
         // It can be read with each day file, and is no fault of any of them.
         self.rejected.look()?;
         let mut recovery = Recovery::default();
-        for date in dates.into_iter().rev() {
+        let mut before = None;
+        while let Some(date) = listing.date_before(before) {
+            before = Some(date);
             if !self.counts(date, now)? {
                 continue;
             }

@@ -40,9 +40,10 @@ impl Repairer<'_> {
     /// Adds the missing newline to each day file that ends without one, of those whose turn it is.
     pub(super) fn repair(&mut self, listing: &Listing, turn: Turn) -> Result<Repairs, WriteError> {
         let mut repairs = Repairs::default();
-        for file in turn.pick(listing.days.values().collect()) {
-            let repaired = match torn_line_of(file) {
-                Ok(Some(torn)) => self.repair_line(file, &torn, &mut repairs),
+        let picked = turn.pick(listing.days.dates().to_vec());
+        for file in picked.into_iter().filter_map(|date| listing.days.get(date)) {
+            let repaired = match torn_line_of(&file) {
+                Ok(Some(torn)) => self.repair_line(&file, &torn, &mut repairs),
                 Ok(None) => Ok(()),
                 // Somebody has moved it since it was listed.
                 Err(error) if error.is_missing() => Ok(()),

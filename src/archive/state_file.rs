@@ -1,5 +1,6 @@
 //! State files, in `.trailkeeper/`: replaced whole or appended to, always synced.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -11,6 +12,9 @@ use super::file_stamp::FileStamp;
 use super::location::Location;
 use super::storage::{STATE_FILE_MODE, Storage, StoredFile};
 use crate::fs::{FileError, make_folder};
+
+/// Most of them that are read whole are no longer than this, in bytes, and are read at once.
+const USUAL_LENGTH: usize = 8 << 10;
 
 /// The state file `<base>.<what>` of a stream.
 #[derive(Clone)]
@@ -55,7 +59,7 @@ impl StateFile {
     /// If it cannot be read, or is not a regular file.
     pub(crate) fn read(&self) -> Result<Option<Vec<u8>>, FileError> {
         let Some(mut file) = self.open()? else { return Ok(None) };
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(USUAL_LENGTH);
         let read = file.read_to_end(&mut content);
         read.map_err(|cause| FileError::io("read", &self.path, cause))?;
         Ok(Some(content))
@@ -67,7 +71,7 @@ impl StateFile {
     /// Those of [`StateFile::read`].
     pub(super) fn read_text(&self, limit: u64) -> Result<Option<String>, FileError> {
         let Some(file) = self.open()? else { return Ok(None) };
-        let mut content = Vec::new();
+        let mut content = Vec::with_capacity(USUAL_LENGTH);
         let read = file.take(limit).read_to_end(&mut content);
         read.map_err(|cause| FileError::io("read", &self.path, cause))?;
         Ok(Some(String::from_utf8(content).unwrap_or_default()))
@@ -155,7 +159,10 @@ impl StateFile {
         let mut lines = BackwardLines::before(file.as_mut(), end);
         lines.unended().map_err(failed)?;
         while let Some(line) = lines.next_line().map_err(failed)? {
-            if let Some(found) = read(&String::from_utf8_lossy(&line.bytes)) {
+            // Mostly it is ASCII, which is seen at once.
+            let text = std::str::from_utf8(&line.bytes);
+            let text = text.map_or_else(|_| String::from_utf8_lossy(&line.bytes), Cow::Borrowed);
+            if let Some(found) = read(&text) {
                 return Ok(Some(found));
             }
         }

@@ -1,6 +1,6 @@
 //! The file operations of the archive, so that tests can make them fail; and the real disk.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt::Debug;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,8 +23,18 @@ pub(crate) trait Storage: Debug + Send + Sync {
     /// Returns the metadata of a file without opening it.
     fn metadata(&self, path: &Path) -> Result<Metadata, FileError>;
 
+    /// Shows what is in a folder, in no order: each name, and whether it is a regular file, not a link.
+    fn look_into(&self, folder: &Path, show: &mut dyn FnMut(&OsStr, bool)) -> Result<(), FileError>;
+
     /// Lists a folder, in no order.
-    fn list(&self, folder: &Path) -> Result<Vec<FolderEntry>, FileError>;
+    fn list(&self, folder: &Path) -> Result<Vec<FolderEntry>, FileError> {
+        let mut entries = Vec::new();
+        self.look_into(folder, &mut |name, is_file| {
+            let name = name.to_owned();
+            entries.push(FolderEntry { name, is_file });
+        })?;
+        Ok(entries)
+    }
 
     /// Replaces a state file and syncs it. Never a day file: those only grow.
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError>;
@@ -107,17 +117,8 @@ impl Storage for Disk {
         fs::metadata(path).map_err(|cause| FileError::io("read", path, cause))
     }
 
-    fn list(&self, folder: &Path) -> Result<Vec<FolderEntry>, FileError> {
-        let listed = fs::read_dir(folder).and_then(|entries| {
-            let described = entries.map(|entry| {
-                let entry = entry?;
-                let is_file = entry.file_type()?.is_file();
-                let name = entry.file_name();
-                Ok(FolderEntry { name, is_file })
-            });
-            described.collect()
-        });
-        listed.map_err(|cause| FileError::io("list", folder, cause))
+    fn look_into(&self, folder: &Path, show: &mut dyn FnMut(&OsStr, bool)) -> Result<(), FileError> {
+        crate::fs::look_into(folder, show).map_err(|cause| FileError::io("list", folder, cause))
     }
 
     fn replace(&self, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
@@ -211,8 +212,8 @@ impl Storage for DryRun {
         self.0.metadata(path)
     }
 
-    fn list(&self, folder: &Path) -> Result<Vec<FolderEntry>, FileError> {
-        self.0.list(folder)
+    fn look_into(&self, folder: &Path, show: &mut dyn FnMut(&OsStr, bool)) -> Result<(), FileError> {
+        self.0.look_into(folder, show)
     }
 
     fn replace(&self, _: &Path, _: &[u8]) -> Result<(), FileError> {

@@ -113,7 +113,7 @@ impl Takeover {
         let days = listing.dates().into_iter().map(|day| {
             let left = LeftDay {
                 day,
-                plain: listing.days.get(&day).map(LeftFile::describe),
+                plain: listing.days.get(day).as_ref().map(LeftFile::describe),
                 was_compressed: listing.packed.contains_key(&day),
                 other_days: None,
             };

@@ -3,8 +3,6 @@
 //!
 //! Imports: nothing.
 
-use std::collections::HashSet;
-
 use chrono::{DateTime, Utc};
 
 /// How many of the newest day files each run looks at.
@@ -25,12 +23,6 @@ pub(crate) enum Turn {
 }
 
 impl Turn {
-    /// Returns a test whether it is the turn of one of these, which are sorted from the oldest to the newest.
-    pub(crate) fn among<T: Eq + std::hash::Hash>(self, sorted: Vec<T>) -> impl Fn(&T) -> bool {
-        let picked: HashSet<T> = self.pick(sorted).into_iter().collect();
-        move |item| picked.contains(item)
-    }
-
     /// Returns those whose turn it is, of day files that are sorted from the oldest to the newest.
     pub(crate) fn pick<T>(self, mut sorted: Vec<T>) -> Vec<T> {
         let Self::Of(began) = self else { return sorted };

@@ -168,7 +168,7 @@ fn unpack_all(
         let Some(packed) = listing.packed.get(&date) else {
             continue;
         };
-        match packer.unpack(packed, listing.days.get(&date)) {
+        match packer.unpack(packed, listing.days.get(date).as_ref()) {
             Ok(day) => shown.days.push(ShownDay { date, bytes: day.bytes }),
             Err(error) if is_of_all(&error) => return Err(UpkeepError::of(packed.name(), error)),
             Err(error) => shown.failed.push(OddDay {

@@ -161,8 +161,8 @@ impl Comparer<'_> {
     }
 
     fn look(&mut self, date: NaiveDate, held: Counted, is_lost: bool) -> Result<Comparison, FileError> {
-        let plain = self.listing.days.get(&date);
-        let length = plain.and_then(|file| file.length().ok());
+        let plain = self.listing.days.get(date);
+        let length = plain.as_ref().and_then(|file| file.length().ok());
         let is_as_long = length.unwrap_or(0) >= held.bytes;
         if is_as_long && held.compressed == 0 && !is_lost {
             return Ok(Comparison::Whole(held));
@@ -185,7 +185,7 @@ impl Comparer<'_> {
             }));
         }
         if let Some(plain) = plain.filter(|_| (is_lost || is_as_long) && length.is_some()) {
-            let counted = self.counter.count(plain)?;
+            let counted = self.counter.count(&plain)?;
             let compressed = held.compressed.min(lines);
             if counted.lines + compressed >= held.all() {
                 return Ok(Comparison::Whole(Counted {
@@ -232,7 +232,9 @@ mod tests {
             let listing = catalog.location.listing().unwrap();
             let date = DAY.parse().unwrap();
             let lock = Lock::acquire(&catalog.location, "2026-01-01T00:00:00Z".parse().unwrap()).unwrap();
-            Packer::under(lock).pack(&listing.days[&date], None).unwrap();
+            Packer::under(lock)
+                .pack(&listing.days.get(date).unwrap(), None)
+                .unwrap();
             late.into_iter().for_each(|late| catalog.write(DAY, late));
             let mut counter = LineCounter::of(&catalog.location);
             let mut comparer = Comparer {

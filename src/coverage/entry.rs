@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::asked::{self, Asked, Purpose, day_span};
 use super::completed_runs::CompletedRun;
+use super::counts_text;
 use super::day_counts::{Counts, is_zero};
 use super::scope::Scope;
 use super::sum::Sum;
@@ -60,6 +61,14 @@ pub(crate) struct Entry {
     pub(crate) expiring: Vec<ExpiredDay>,
     #[serde(flatten)]
     pub(crate) sum: Sum,
+}
+
+/// What the day files hold, by a line.
+#[derive(Debug, Deserialize)]
+pub(super) struct CountsOfLine {
+    version: u32,
+    pub(super) counts: Counts,
+    pub(super) has_all_counts: bool,
 }
 
 /// How a stream's part of a run ended.
@@ -187,9 +196,32 @@ impl Entry {
     /// Parses a line of the journal; `None` if it is not one of this version.
     #[must_use]
     pub(crate) fn read(line: &str) -> Option<Self> {
-        serde_json::from_str(line)
-            .ok()
-            .filter(|entry: &Self| entry.version == VERSION)
+        let of_this_version = |line: &str| {
+            let entry = serde_json::from_str(line).ok();
+            entry.filter(|entry: &Self| entry.version == VERSION)
+        };
+        if let Some((rest, counts)) = counts_text::take_out(line)
+            && let Some(entry) = of_this_version(&rest)
+            && entry.counts.is_empty()
+        {
+            return Some(Self { counts, ..entry });
+        }
+        of_this_version(line)
+    }
+
+    /// Parses of a line only what the day files hold.
+    pub(super) fn read_counts(line: &str) -> Option<CountsOfLine> {
+        let of_this_version = |line: &str| {
+            let read = serde_json::from_str(line).ok();
+            read.filter(|read: &CountsOfLine| read.version == VERSION)
+        };
+        if let Some((rest, counts)) = counts_text::take_out(line)
+            && let Some(read) = of_this_version(&rest)
+            && read.counts.is_empty()
+        {
+            return Some(CountsOfLine { counts, ..read });
+        }
+        of_this_version(line)
     }
 }
 

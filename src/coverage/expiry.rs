@@ -1,6 +1,7 @@
 //! What was deleted for its age: below the newest such day nothing is asked for any more, and what comes is not kept.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -84,9 +85,12 @@ impl Sum {
 impl Standing {
     /// Returns of which days nothing is kept that comes.
     pub(crate) fn expiry(&self) -> Expiry {
-        let there = self.listing.dates().into_iter();
+        let Some(line) = self.sum.expiry_line().map(|line| line.date_naive()) else {
+            return Expiry::default();
+        };
+        let there = self.listing.dates().into_iter().take_while(|date| *date < line);
         Expiry {
-            line: self.sum.expiry_line().map(|line| line.date_naive()),
+            line: Some(line),
             kept: there.filter(|date| !self.sum.is_expired(*date)).collect(),
         }
     }
@@ -111,7 +115,7 @@ impl Standing {
                 }
                 Left::Nothing => {
                     self.sum.expire(date);
-                    self.counts.remove(&date);
+                    Arc::make_mut(&mut self.counts).remove(&date);
                 }
             }
         }
@@ -125,7 +129,7 @@ impl Standing {
             // One without a whole line has lost nothing.
             Comparison::Whole(held) if held.all() == 0 && !self.listing.has(date) => Left::Nothing,
             Comparison::Lost(_) => {
-                let (plain, packed) = (self.listing.days.get(&date), self.listing.packed.get(&date).cloned());
+                let (plain, packed) = (self.listing.days.get(date), self.listing.packed.get(&date).cloned());
                 let is_first_gone = plain.is_none() && held.bytes > 0 && !self.listing.odd.contains_key(&date);
                 let packed = packed.filter(|_| is_first_gone);
                 let lines = packed.map(|packed| self.count_lines(&packed));

@@ -60,15 +60,9 @@ pub(crate) struct Past {
 
 impl Past {
     /// Takes a line, newest first.
-    fn take(&mut self, entry: Entry, wanted: Wanted<'_>) {
+    fn take(&mut self, mut entry: Entry, wanted: Wanted<'_>) {
         self.has_lines = true;
-        if !self.has_all_counts {
-            for (date, counted) in &entry.counts {
-                self.counts.entry(*date).or_insert(*counted);
-            }
-            self.has_all_counts = entry.has_all_counts;
-            self.lines_without_counts += usize::from(!entry.has_all_counts);
-        }
+        self.take_counts(std::mem::take(&mut entry.counts), entry.has_all_counts);
         self.lost.get_or_insert_with(|| entry.sum.lost.clone());
         let Sum {
             expired_days,
@@ -88,6 +82,29 @@ impl Past {
             }
             self.newest = difference.is_none().then_some(entry);
         }
+    }
+
+    /// Takes what the day files hold by a line, newest first.
+    fn take_counts(&mut self, counts: Counts, are_all: bool) {
+        if self.has_all_counts {
+            return;
+        }
+        let newer = std::mem::replace(&mut self.counts, counts);
+        self.counts.extend(newer);
+        self.has_all_counts = are_all;
+        self.lines_without_counts += usize::from(!are_all);
+    }
+
+    /// Takes a line of which nothing is wanted but what the day files hold, newest first; returns whether it can be read.
+    fn take_counts_of(&mut self, line: &str) -> bool {
+        let read = Entry::read_counts(line);
+        read.map(|read| self.take_counts(read.counts, read.has_all_counts))
+            .is_some()
+    }
+
+    /// Returns whether of older lines nothing is wanted but what the day files hold.
+    fn wants_only_counts(&self) -> bool {
+        self.newest.is_some() && self.last_record.is_some()
     }
 
     fn note_unreadable(&mut self) {
@@ -257,9 +274,15 @@ impl Journal {
     pub(crate) fn past(&self, wanted: Wanted<'_>) -> Result<Past, FileError> {
         let mut past = Past::default();
         self.newest_line(|line| {
-            match Entry::read(line) {
-                Some(entry) => past.take(entry, wanted),
-                None => past.note_unreadable(),
+            if past.wants_only_counts() {
+                if !past.take_counts_of(line) {
+                    past.note_unreadable();
+                }
+            } else {
+                match Entry::read(line) {
+                    Some(entry) => past.take(entry, wanted),
+                    None => past.note_unreadable(),
+                }
             }
             (past.newest.is_some() && past.has_all_counts).then_some(())
         })?;

@@ -89,6 +89,7 @@
 
 pub(crate) mod asked;
 mod completed_runs;
+mod counts_text;
 mod covered;
 mod day_counts;
 mod entry;

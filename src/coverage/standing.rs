@@ -23,7 +23,7 @@ pub(crate) struct Standing {
     /// What its runs have come to; days whose files have lost records are not covered.
     pub(crate) sum: Sum,
     /// What the day files held when they were written to.
-    pub(crate) counts: Counts,
+    pub(crate) counts: Arc<Counts>,
     /// The newest line of the journal in this scope.
     pub(crate) newest: Option<Entry>,
     /// Why less is known than there might be.
@@ -81,12 +81,12 @@ impl Standing {
     ) -> Result<Self, FileError> {
         let listing = Arc::new(location.listing()?);
         let journal = Journal::of(location);
-        let past = journal.past(wanted)?;
+        let mut past = journal.past(wanted)?;
         let other_scopes = match (wanted, &past.newest) {
             (Wanted::Stream(_), Some(newest)) => journal.other_scopes(&newest.scope)?,
             _ => None,
         };
-        let first_day = listing.dates().first().copied();
+        let first_day = listing.first_date();
         let renamed = match first_day {
             None => renamed(location, wanted)?,
             Some(_) => None,
@@ -94,7 +94,7 @@ impl Standing {
         let pending = pending::count(location);
         let mut standing = Self {
             sum: past.sum(first_day),
-            counts: past.counts.clone(),
+            counts: Arc::new(std::mem::take(&mut past.counts)),
             doubt: past.doubt(first_day),
             last_record: past.last_record,
             pending: *pending.as_ref().unwrap_or(&0),
@@ -136,8 +136,13 @@ impl Standing {
 
     /// Finds the days after that of `now` which another program has named files after by local time.
     fn find_left_ahead(&mut self, location: &Location, now: DateTime<Utc>) -> Result<(), FileError> {
-        let is_ahead = |date: &NaiveDate| now.date_naive() < *date && *date <= newest_local_day(now);
-        let mut ahead: BTreeSet<_> = self.listing.dates().into_iter().filter(is_ahead).collect();
+        let is_ahead = |date: &NaiveDate| *date <= newest_local_day(now);
+        let mut ahead: BTreeSet<_> = self
+            .listing
+            .dates_after(now.date_naive())
+            .into_iter()
+            .filter(is_ahead)
+            .collect();
         if !ahead.is_empty() {
             let takeover = self.takeover(location, now)?;
             ahead.retain(|date| takeover.as_ref().is_some_and(|takeover| takeover.has(*date)));
@@ -148,8 +153,8 @@ impl Standing {
 
     /// Returns the days of files that are dated in the future at `now`, by whatever local time.
     pub(super) fn future_days(&self, now: DateTime<Utc>) -> BTreeSet<NaiveDate> {
-        let mut future = self.listing.dates().split_off(&now.date_naive());
-        future.retain(|date| *date > now.date_naive() && !self.left_ahead.contains(date));
+        let mut future = self.listing.dates_after(now.date_naive());
+        future.retain(|date| !self.left_ahead.contains(date));
         future
     }
 
@@ -165,7 +170,7 @@ impl Standing {
             match comparison {
                 Comparison::Whole(held) => {
                     self.sum.lost.remove(&date);
-                    self.counts.entry(date).or_insert(held);
+                    Arc::make_mut(&mut self.counts).entry(date).or_insert(held);
                 }
                 Comparison::Lost(_) => {}
                 Comparison::Unknown(error) => drop(self.unknown.insert(date, error.to_string())),
@@ -195,27 +200,31 @@ impl Standing {
         let is_expired = |date: &NaiveDate| sum.is_expired(*date);
         // What is being deleted is counted until it is gone.
         let is_kept = |date: &NaiveDate| !is_expired(date) || sum.expiring_days.contains(date);
-        self.counts.retain(|date, _| !is_deleted(date) && is_kept(date));
-        let is_in_turn = turn.among(self.counts.keys().copied().collect());
+        if keep.is_some() || sum.expiry_line().is_some() {
+            Arc::make_mut(&mut self.counts).retain(|date, _| !is_deleted(date) && is_kept(date));
+        }
+        let mut compared: BTreeSet<_> = turn.pick(self.counts.keys().copied().collect()).into_iter().collect();
         // What is missing is seen without it, and a loss is told until it is made good.
-        let is_compared =
-            |date: &NaiveDate| is_in_turn(date) || !listing.has(*date) || self.sum.lost.contains_key(date);
-        let counted = self.counts.iter_mut();
-        for (date, held) in counted.filter(|(date, held)| held.all() > 0 && !may_be_deleted(**date, keep, now)) {
-            if !is_compared(date) || is_expired(date) {
+        compared.extend(listing.lacks(self.counts.keys().copied()));
+        compared.extend(self.sum.lost.keys());
+        for date in compared
+            .into_iter()
+            .filter(|date| !may_be_deleted(*date, keep, now) && !is_expired(date))
+        {
+            let Some(held) = self.counts.get(&date).copied().filter(|held| held.all() > 0) else {
                 continue;
-            }
-            match comparer.compare(*date, *held) {
-                Comparison::Whole(now) => *held = now,
+            };
+            match comparer.compare(date, held) {
+                Comparison::Whole(now) if now == held => {}
+                Comparison::Whole(now) => drop(Arc::make_mut(&mut self.counts).insert(date, now)),
+                // What is left is counted when it is written to.
                 Comparison::Lost(loss) => {
-                    let (held, noticed_at) = (*held, now);
-                    losses.insert(*date, LostDay::new(loss, held, noticed_at));
+                    losses.insert(date, LostDay::new(loss, held, now));
+                    Arc::make_mut(&mut self.counts).remove(&date);
                 }
-                Comparison::Unknown(error) => drop(self.unknown.insert(*date, error.to_string())),
+                Comparison::Unknown(error) => drop(self.unknown.insert(date, error.to_string())),
             }
         }
-        // What is left is counted when it is written to.
-        self.counts.retain(|date, _| !losses.contains_key(date));
         self.sum.lose(losses);
     }
 
@@ -229,7 +238,7 @@ impl Standing {
     /// has lost a record.
     pub(crate) fn note_torn(&mut self, date: NaiveDate, offset: u64, now: DateTime<Utc>) {
         if let Some(held) = self.counts.get(&date).copied().filter(|held| held.bytes > offset) {
-            self.counts.remove(&date);
+            Arc::make_mut(&mut self.counts).remove(&date);
             self.sum.lose([(date, LostDay::new(Loss::Torn, held, now))].into());
         }
     }
@@ -241,7 +250,7 @@ impl Standing {
 
     /// Forgets what earlier runs have covered and counted.
     pub(crate) fn start_over(self) -> Self {
-        let first_day = self.listing.dates().first().copied();
+        let first_day = self.listing.first_date();
         let sum = Sum {
             expired_days: self.sum.expired_days.clone(),
             is_sealed: self.sum.is_sealed,
@@ -249,7 +258,7 @@ impl Standing {
         };
         Self {
             sum,
-            counts: Counts::new(),
+            counts: Arc::default(),
             doubt: first_day.map(|first| format!("begun anew: everything since {first} is asked for again")),
             last_record: None,
             lines_without_counts: usize::MAX,
@@ -283,7 +292,7 @@ impl Standing {
     /// # Errors
     /// If one cannot be read although it is not damaged.
     pub(crate) fn count(&mut self, date: NaiveDate) -> Result<Counted, FileError> {
-        let plain = self.listing.days.get(&date).map(|file| self.counter.count(file));
+        let plain = self.listing.days.get(date).map(|file| self.counter.count(&file));
         let compressed = match self.listing.packed.get(&date).map(|file| self.counter.count(file)) {
             Some(Err(error)) if error.is_damaged() => None,
             counted => counted,
@@ -302,13 +311,18 @@ impl Standing {
     /// If a file cannot be read.
     pub(crate) fn count_what_a_killed_run_wrote(&mut self) -> Result<Counts, FileError> {
         let spans = self.newest.as_ref().map_or_else(Vec::new, Entry::unfinished_spans);
+        if spans.is_empty() {
+            return Ok(Counts::new());
+        }
         let can_be_longer = |(date, held): &(&NaiveDate, &Counted)| {
             let day = day_span(**date);
+            if !spans.iter().any(|span| span.from < day.to && day.from < span.to) {
+                return false;
+            }
             let packed = self.listing.packed.get(date);
-            let length = self.listing.days.get(date).and_then(|file| file.length().ok());
-            spans.iter().any(|span| span.from < day.to && day.from < span.to)
-                && packed.is_none_or(DayFile::is_packed_by_us)
-                && (packed.is_some() || length.is_some_and(|length| held.bytes < length))
+            let length = || self.listing.days.get(**date).and_then(|file| file.length().ok());
+            packed.is_none_or(DayFile::is_packed_by_us)
+                && (packed.is_some() || length().is_some_and(|length| held.bytes < length))
         };
         let days: Vec<_> = self
             .counts
@@ -333,7 +347,7 @@ impl Standing {
 
     /// Returns the time of the last record that the journal knows of an archive without any day file.
     pub(crate) fn last_record_of_no_file(&self) -> Option<DateTime<Utc>> {
-        self.last_record.filter(|_| self.listing.dates().is_empty())
+        self.last_record.filter(|_| self.listing.is_empty())
     }
 
     /// Returns what is wrong with day files at `now`, by day: those that have lost records, what is in the place of one, and
@@ -372,7 +386,7 @@ impl Standing {
             .listing
             .packed
             .values()
-            .filter(|file| !file.is_packed_by_us() && self.listing.days.contains_key(&file.date))
+            .filter(|file| !file.is_packed_by_us() && self.listing.days.has(file.date))
             .map(|file| &file.date);
         let is_known = |date: &NaiveDate| self.counts.get(date).is_some_and(|counted| counted.compressed > 0);
         both.filter(move |date| !is_known(date)).copied()
@@ -464,5 +478,58 @@ impl fmt::Display for WrongDay {
             Self::Lost(loss) => write!(f, "{loss}"),
             Self::Future => f.write_str("the day file is dated in the future, and is not read by a run"),
         }
+    }
+}
+
+#[cfg(test)]
+#[cfg(unix)]
+mod tests {
+    use super::*;
+    use crate::archive::faulty::Faulty;
+    use crate::archive::{Archive, Lock};
+    use crate::coverage::{Asked, End, Purpose};
+    use crate::test_support::Catalog;
+    use crate::test_support::record::{SHAPE, line_of_day};
+    use crate::window::Window;
+
+    /// How often a run looks at files of an archive with so many days, all of them counted.
+    fn looks(days: u64) -> u64 {
+        let (now, disk) = (
+            "2026-11-28T12:00:00Z".parse::<DateTime<Utc>>().unwrap(),
+            Faulty::default(),
+        );
+        let catalog = Catalog::with_state_folder();
+        let location = catalog.location.clone().on(disk.clone());
+        let mut entry = Entry::new(now - TimeDelta::hours(1), Scope::sample(), Sum::default());
+        let span = Window::new(now - TimeDelta::days(1), entry.at);
+        entry.asked.push(Asked::new(span, Purpose::New));
+        (entry.end, entry.has_all_counts) = (End::Exhausted, true);
+        for date in now.date_naive().iter_days().rev().take(days as usize) {
+            let line = line_of_day(&date.to_string(), "1");
+            catalog.write(&date.to_string(), &line);
+            let counted = Counted {
+                lines: 1,
+                bytes: line.len() as u64,
+                compressed: 0,
+            };
+            entry.counts.insert(date, counted);
+        }
+        Journal::of(&location).append(&entry).unwrap();
+        let lock = Lock::acquire(&location, now).unwrap();
+        disk.looks();
+        let wanted = Scope::sample();
+        let read = Standing::read_in_turn(&location, Wanted::Scope(&wanted), None, now, Turn::Of(now));
+        let mut standing = read.unwrap();
+        assert_eq!((standing.counts.len() as u64, standing.sum.lost.len()), (days, 0));
+        let (turn, listing) = (standing.turn(now), Arc::clone(&standing.listing));
+        let mut archive = Archive::open_in_turn(lock, SHAPE, 0o640, now, turn, listing).unwrap();
+        assert!(standing.count_what_a_killed_run_wrote().unwrap().is_empty());
+        archive.recover(now, TimeDelta::hours(1)).unwrap();
+        disk.looks()
+    }
+
+    #[test]
+    fn a_run_looks_at_no_more_files_of_an_archive_with_more_days() {
+        assert_eq!(looks(300), looks(60));
     }
 }

@@ -82,8 +82,11 @@ fn read_text(path: &Path, has_to_be_a_file: bool) -> io::Result<(Zeroizing<Strin
         return Err(io::Error::other("it is no file"));
     }
     let file = File::open(path)?;
-    let mode = super::permissions(&file.metadata()?);
-    let mut text = Zeroizing::new(String::new());
+    let metadata = file.metadata()?;
+    let mode = super::permissions(&metadata);
+    // With room for all of it no copy is left behind in memory where it grew.
+    let length = metadata.len().min(LARGEST_FILE) as usize;
+    let mut text = Zeroizing::new(String::with_capacity(length + 1));
     file.take(LARGEST_FILE).read_to_string(&mut text)?;
     Ok((text, mode))
 }

@@ -50,11 +50,11 @@ impl Material {
         {
             return Err(error);
         }
-        let files: Vec<_> = parts.packed.into_iter().chain(parts.plain).cloned().collect();
-        let (plain, packed) = (listing.days.get(&date), listing.packed.get(&date));
+        let files: Vec<_> = parts.packed.into_iter().chain(parts.plain).collect();
+        let (plain, packed) = (listing.days.get(date), listing.packed.get(&date));
         // Of what this program has packed the listing has only what is needed.
         if let (Some(plain), Some(packed), [_]) = (plain, packed, &files[..])
-            && !is_copy(plain, packed)?
+            && !is_copy(&plain, packed)?
         {
             let problem = format!("{} holds something else than {}", packed.name(), plain.name());
             return Ok(Err(problem));

@@ -238,7 +238,7 @@ impl Sealing<'_> {
         let Purpose::Day { date, .. } = purpose else {
             return Ok(());
         };
-        let mut listing = std::mem::take(&mut self.standing.listing);
+        let mut listing = self.standing.listing.clone();
         let sealed = while_files_move(|| {
             let sealed = self.day_of(&listing, date, &id, purpose);
             if let Err(Fault::File(error)) = &sealed

@@ -106,12 +106,12 @@ impl Days {
         Ok(listed)
     }
 
-    fn day(&mut self, date: NaiveDate, parts: &DayParts<'_>, other: Option<&DayFile>) -> Result<DayLines, DayError> {
+    fn day(&mut self, date: NaiveDate, parts: &DayParts, other: Option<&DayFile>) -> Result<DayLines, DayError> {
         let mut end_of = |file: &DayFile| {
             let end = self.counter.end_of_lines(file);
             end.map_err(|error| DayError::of(file, error))
         };
-        let packed = match parts.packed {
+        let packed = match &parts.packed {
             Some(file) => Some(Packed {
                 file: file.clone(),
                 end: end_of(file)?,
@@ -128,7 +128,7 @@ impl Days {
         Ok(DayLines {
             date,
             packed,
-            plain: parts.plain.cloned(),
+            plain: parts.plain.clone(),
         })
     }
 }

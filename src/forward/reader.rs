@@ -399,10 +399,10 @@ mod tests {
         let now = "2026-11-20T10:00:00Z".parse().unwrap();
         let packer = Packer::under(Lock::acquire(&catalog.location, now).unwrap());
         let (listing, date) = (catalog.location.listing().unwrap(), day.parse().unwrap());
-        let (plain, packed) = (listing.days.get(&date), listing.packed.get(&date));
-        match (plain, packed) {
+        let (plain, packed) = (listing.days.get(date), listing.packed.get(&date));
+        match (&plain, packed) {
             (Some(plain), _) if packs => drop(packer.pack(plain, packed).unwrap()),
-            (_, Some(packed)) if !packs => drop(packer.unpack(packed, plain).unwrap()),
+            (_, Some(packed)) if !packs => drop(packer.unpack(packed, plain.as_ref()).unwrap()),
             _ => {}
         }
     }

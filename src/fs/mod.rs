@@ -9,6 +9,7 @@
 
 mod advice;
 mod kept_file;
+mod look_into;
 mod new_folder;
 mod private_file;
 mod sha256;
@@ -22,6 +23,7 @@ use std::sync::Once;
 
 use advice::advice;
 pub(crate) use kept_file::{Kept, files_below, keep};
+pub(crate) use look_into::look_into;
 pub(crate) use new_folder::NewFolder;
 pub(crate) use private_file::{Private, create_private, read_private};
 pub(crate) use sha256::{Hash, Sha256, sha256};
@@ -245,7 +247,7 @@ pub(crate) fn open_guarded(options: &mut OpenOptions, path: &Path) -> Result<Fil
         .map_err(|cause| match fs::symlink_metadata(path) {
             Ok(metadata) if metadata.is_symlink() => FileError::not_ours(path, "a symbolic link"),
             Ok(metadata) if !metadata.is_file() => FileError::not_ours(path, "not a regular file"),
-            _ => match in_place_of_a_folder(path) {
+            _ => match in_place_of_a_folder(path, &cause) {
                 Some(other) => FileError::not_a_folder(other),
                 None => FileError::io("open", path, cause),
             },
@@ -258,8 +260,12 @@ pub(crate) fn open_guarded(options: &mut OpenOptions, path: &Path) -> Result<Fil
     }
 }
 
-/// Returns what is in the place of a folder of this path and is none.
-fn in_place_of_a_folder(path: &Path) -> Option<&Path> {
+/// Returns what is in the place of a folder of this path and is none, if that can be why it cannot be opened: only Windows says of such
+/// a path that it is not found.
+fn in_place_of_a_folder<'a>(path: &'a Path, cause: &io::Error) -> Option<&'a Path> {
+    if cfg!(unix) && cause.kind() == io::ErrorKind::NotFound {
+        return None;
+    }
     let is_other = |folder: &&Path| fs::metadata(folder).is_ok_and(|found| !found.is_dir());
     path.ancestors().skip(1).find(is_other)
 }

@@ -97,12 +97,17 @@ impl Surveyor {
         date: NaiveDate,
         progress: &ReadProgress,
     ) -> Result<Vec<Result<Counts, String>>, FileError> {
-        let files = listing.packed.get(&date).into_iter().chain(listing.days.get(&date));
+        let files = listing
+            .packed
+            .get(&date)
+            .cloned()
+            .into_iter()
+            .chain(listing.days.get(date));
         let files: Vec<_> = files.collect();
         let mut seen = (files.len() > 1).then(HashSet::new);
         let counted = files
             .into_iter()
-            .map(|file| match self.count(file, seen.as_mut(), progress) {
+            .map(|file| match self.count(&file, seen.as_mut(), progress) {
                 Err(error) if error.is_damaged() => Ok(Err(error.to_string())),
                 counts => counts.map(Ok),
             });
@@ -112,8 +117,8 @@ impl Surveyor {
     /// Forgets files that are no longer there.
     fn forget_files_but(&mut self, listing: &Listing) {
         if let Some(known) = &mut self.known {
-            let there: BTreeSet<_> = listing.files().map(|file| file.path.as_path()).collect();
-            known.retain(|path, _| there.contains(path.as_path()));
+            let there: BTreeSet<_> = listing.files().map(|file| file.path).collect();
+            known.retain(|path, _| there.contains(path));
         }
     }
 

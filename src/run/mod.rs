@@ -201,14 +201,7 @@ impl StreamRun {
 pub(crate) async fn can_take_long(settings: &Arc<StreamSettings>, range: Range) -> bool {
     let settings = Arc::clone(settings);
     // The folder may be on a disk that is slow.
-    let is_empty = || {
-        spawn_blocking(move || {
-            settings
-                .location
-                .listing()
-                .is_ok_and(|listing| listing.dates().is_empty())
-        })
-    };
+    let is_empty = || spawn_blocking(move || settings.location.listing().is_ok_and(|listing| listing.is_empty()));
     range.since.is_some() || is_empty().await.unwrap_or(false)
 }
 

@@ -37,7 +37,7 @@ pub(super) struct RunJournal {
     before: Sum,
     before_at: Option<DateTime<Utc>>,
     /// What the day files held before, and what those hold that this run has written to.
-    counts_before: Counts,
+    counts_before: Arc<Counts>,
     counts: Counts,
     lines_without_counts: usize,
     /// Whether it is known what was before: a line that does not know it would hide it.
@@ -59,7 +59,7 @@ impl RunJournal {
             noted: now,
             before: Sum::default(),
             before_at: None,
-            counts_before: Counts::new(),
+            counts_before: Arc::default(),
             counts: Counts::new(),
             lines_without_counts: usize::MAX,
             is_ready: false,
@@ -82,7 +82,7 @@ impl RunJournal {
     pub(super) fn go_on_from(&mut self, standing: &Standing) {
         self.before = standing.sum.clone();
         self.before_at = standing.newest.as_ref().map(|newest| newest.at);
-        self.counts_before = standing.counts.clone();
+        self.counts_before = Arc::clone(&standing.counts);
         self.lines_without_counts = standing.lines_without_counts;
         self.last_before = standing.last_record;
         self.is_ready = true;

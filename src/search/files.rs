@@ -133,7 +133,10 @@ impl<'a> Lister<'a> {
         let parts = listing.parts_of(day, counter)?;
         problems.extend(parts.unreadable.map(|(_, error)| error.to_string()));
         // Of two compressed files one is usually the other in another form.
-        let other = listing.unread.get(&day).zip(parts.packed.or(parts.plain));
+        let other = listing
+            .unread
+            .get(&day)
+            .zip(parts.packed.as_ref().or(parts.plain.as_ref()));
         if let Some((other, read)) = other
             && counter.end_of_lines(other).ok() != counter.end_of_lines(read).ok()
         {
@@ -145,7 +148,7 @@ impl<'a> Lister<'a> {
         let is_one_of_two = parts.packed.is_some() && parts.plain.is_some();
         let mut found = Vec::new();
         for file in parts.packed.into_iter().chain(parts.plain) {
-            match self.source_file(file, is_one_of_two) {
+            match self.source_file(&file, is_one_of_two) {
                 // A compressed file without a byte is a damaged one, which reading it says.
                 Ok(source) => found.extend((source.length > 0 || file.is_packed()).then_some(source)),
                 Err(error) if error.is_missing() => return Err(error),

@@ -10,7 +10,7 @@ use super::Limit;
 use super::error::UpkeepError;
 use super::expiry_checks::{Checks, why_held};
 use super::expiry_rule::ExpiryRule;
-use crate::archive::{DayFile, DayTimes, ExpiredDay, ExpiredList, Expirer, Holds, Listing, Lock, Packer};
+use crate::archive::{DayTimes, ExpiredDay, ExpiredList, Expirer, Holds, Listing, Lock, Packer};
 use crate::config::StreamPlace;
 use crate::coverage::{Counts, Entry, Journal, Standing, Sum, Wanted};
 use crate::evidence::expiry::ExpiringFile;
@@ -71,7 +71,10 @@ impl ExpiryRule<'_> {
                 left.insert(date, reason);
                 break;
             }
-            let bytes = listing.files_of(date).map(DayFile::length).sum::<Result<u64, _>>()?;
+            let bytes = listing
+                .files_of(date)
+                .map(|file| file.length())
+                .sum::<Result<u64, _>>()?;
             if !limit.has_room(bytes, days.is_empty()) {
                 plan.has_more = true;
                 break;
@@ -93,7 +96,7 @@ impl ExpiryRule<'_> {
         let standing = read_standing(place, self.now)?;
         match &standing.doubt {
             Some(doubt) => Err(UpkeepError::Doubt(doubt.clone())),
-            None if standing.newest.is_none() && !standing.listing.dates().is_empty() => Err(UpkeepError::NoLine),
+            None if standing.newest.is_none() && !standing.listing.is_empty() => Err(UpkeepError::NoLine),
             None if standing.sum.is_sealed && self.evidence.is_none() && !self.unsealed => Err(UpkeepError::Unsealed),
             None => Ok(standing),
         }
@@ -135,7 +138,7 @@ impl ExpiryRule<'_> {
         // Whatever became of that, the journal says which days are gone.
         let Standing { sum, counts, .. } = read_standing(place, self.now)?;
         lock.check()?;
-        journal.append(&settled(announced, sum, counts))?;
+        journal.append(&settled(announced, sum, Arc::unwrap_or_clone(counts)))?;
         deleted?;
         Ok(expiring)
     }
@@ -208,7 +211,7 @@ impl ExpiryPlan {
         for date in &dates {
             if !self.standing.counts.contains_key(date) {
                 let counted = self.standing.count(*date)?;
-                self.standing.counts.insert(*date, counted);
+                Arc::make_mut(&mut self.standing.counts).insert(*date, counted);
             }
         }
         let mut sum = self.standing.sum.clone();
@@ -216,7 +219,7 @@ impl ExpiryPlan {
         sum.is_sealed = is_sealed;
         Ok(Entry {
             sum,
-            counts: self.standing.counts.clone(),
+            counts: Counts::clone(&self.standing.counts),
             has_all_counts: true,
             ..newest
         })

@@ -45,7 +45,7 @@ pub(crate) struct Packed {
 impl PackRule {
     /// Returns whether a plain file is old enough.
     pub(super) fn is_due(&self, listing: &Listing) -> bool {
-        let oldest = listing.days.keys().chain(listing.odd.keys()).min();
+        let oldest = listing.days.dates().iter().chain(listing.odd.keys()).min();
         oldest.is_some_and(|date| self.is_old(*date))
     }
 
@@ -71,14 +71,16 @@ impl PackRule {
             let reason = "what is in the place of its file is no regular file";
             plan.left.insert(*date, reason.to_owned());
         }
-        for (date, file) in standing.listing.days.iter().filter(|(date, _)| self.is_old(**date)) {
+        let old = standing.listing.days.files().filter(|file| self.is_old(file.date));
+        for file in old {
+            let date = file.date;
             let length = file.length()?;
             if length == 0 {
                 continue;
             }
-            match why_not(*date, &standing, &gaps, &waiting) {
-                Some(reason) => drop(plan.left.insert(*date, reason)),
-                None => drop(plan.days.insert(*date, length)),
+            match why_not(date, &standing, &gaps, &waiting) {
+                Some(reason) => drop(plan.left.insert(date, reason)),
+                None => drop(plan.days.insert(date, length)),
             }
         }
         Ok(plan)
@@ -114,9 +116,9 @@ impl PackPlan {
     pub(crate) fn check(&mut self) -> BTreeMap<NaiveDate, UpkeepError> {
         let mut failed = BTreeMap::new();
         for date in self.days.keys() {
-            let (plain, packed) = (self.listing.days.get(date), self.listing.packed.get(date));
+            let (plain, packed) = (self.listing.days.get(*date), self.listing.packed.get(date));
             if let Some(plain) = plain
-                && let Err(error) = Packer::check(plain, packed)
+                && let Err(error) = Packer::check(&plain, packed)
             {
                 failed.insert(*date, UpkeepError::of(plain.name(), error));
             }
@@ -129,14 +131,14 @@ impl PackPlan {
     pub(crate) fn carry_out(&self, packer: &Packer, mut limit: Limit, is_stopped: &dyn Fn() -> bool) -> Packed {
         let mut packed = Packed::default();
         for (date, bytes) in &self.days {
-            let Some(plain) = self.listing.days.get(date) else {
+            let Some(plain) = self.listing.days.get(*date) else {
                 continue;
             };
             if is_stopped() || !limit.has_room(*bytes, packed.days.is_empty()) {
                 packed.has_more = true;
                 break;
             }
-            match packer.pack(plain, self.listing.packed.get(date)) {
+            match packer.pack(&plain, self.listing.packed.get(date)) {
                 Ok(day) => {
                     limit.take(*bytes);
                     packed.days.insert(*date, day);

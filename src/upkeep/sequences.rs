@@ -322,7 +322,8 @@ impl Model {
         let location = &self.place.location;
         let (listing, mut counter) = (location.listing()?, LineCounter::of(location));
         let mut count = |file| counter.count(file);
-        let plain = listing.days.get(&date(day)).map(&mut count).transpose()?;
+        let plain = listing.days.get(date(day));
+        let plain = plain.as_ref().map(&mut count).transpose()?;
         let packed = listing.packed.get(&date(day)).map(&mut count).transpose()?;
         Ok(Counted {
             lines: plain.map_or(0, |plain| plain.lines),
@@ -351,7 +352,7 @@ impl Model {
         let packer = self.packer()?;
         let listing = self.place.location.listing()?;
         for (date, packed) in &listing.packed {
-            packer.unpack(packed, listing.days.get(date))?;
+            packer.unpack(packed, listing.days.get(*date).as_ref())?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Writes down what an interrupted deletion has left, before something else decides what that is.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::error::UpkeepError;
@@ -21,7 +23,7 @@ pub(crate) fn settle(place: &StreamPlace, now: DateTime<Utc>) -> Result<(), Upke
     let mut standing = read_standing(place, now)?;
     if let Some(newest) = standing.newest.take() {
         lock.check()?;
-        Journal::of(&place.location).append(&settled(newest, standing.sum, standing.counts))?;
+        Journal::of(&place.location).append(&settled(newest, standing.sum, Arc::unwrap_or_clone(standing.counts)))?;
     }
     Ok(())
 }

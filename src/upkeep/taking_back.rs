@@ -1,5 +1,7 @@
 //! Forgets that days were deleted for their age, for a clock that was ahead: nothing below the expiry line would be asked for.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, NaiveDate, Utc};
 
 use super::error::UpkeepError;
@@ -19,7 +21,7 @@ pub(crate) fn take_back(place: &StreamPlace, from: NaiveDate, now: DateTime<Utc>
     let days = sum.take_back(from);
     if days > 0 {
         lock.check()?;
-        Journal::of(&place.location).append(&settled(newest, sum, standing.counts))?;
+        Journal::of(&place.location).append(&settled(newest, sum, Arc::unwrap_or_clone(standing.counts)))?;
     }
     Ok(days)
 }

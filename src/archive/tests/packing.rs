@@ -50,8 +50,8 @@ impl Model {
         let packer = self.packer();
         self.finish(&packer)?;
         let (listing, date) = (self.catalog.location.listing()?, DAY.parse().unwrap());
-        match listing.days.get(&date) {
-            Some(plain) => packer.pack(plain, listing.packed.get(&date)).map(drop),
+        match listing.days.get(date) {
+            Some(plain) => packer.pack(&plain, listing.packed.get(&date)).map(drop),
             None => Ok(()),
         }
     }
@@ -61,7 +61,7 @@ impl Model {
         self.finish(&packer)?;
         let (listing, date) = (self.catalog.location.listing()?, DAY.parse().unwrap());
         match listing.packed.get(&date) {
-            Some(packed) => packer.unpack(packed, listing.days.get(&date)).map(drop),
+            Some(packed) => packer.unpack(packed, listing.days.get(date).as_ref()).map(drop),
             None => Ok(()),
         }
     }
@@ -88,11 +88,11 @@ impl Model {
         );
         let mut counter = LineCounter::of(&self.catalog.location);
         let parts = listing.parts_of(date, &mut counter).unwrap();
-        let files = parts.packed.into_iter().chain(parts.plain);
+        let files = parts.packed.iter().chain(&parts.plain);
         let lines: u64 = files.map(|file| counter.count(file).unwrap().lines).sum();
         assert_eq!(lines, self.lines as u64, "{when}");
         if let Some(packed) = parts.packed.filter(|_| !self.content.is_empty()) {
-            let end = counter.end_of_lines(packed).unwrap();
+            let end = counter.end_of_lines(&packed).unwrap();
             let line = packed.line_before(end, 100).unwrap().unwrap();
             assert!(self.content[..end as usize].ends_with(&line), "{when}");
         }
@@ -263,7 +263,9 @@ fn a_record_that_is_packed_is_a_duplicate_and_a_late_one_is_filed_behind_it() {
     file(&mut catalog.open(), vec![one.clone()]);
     let listing = catalog.location.listing().unwrap();
     let packer = Packer::under(Lock::acquire(&catalog.location, now()).unwrap());
-    packer.pack(&listing.days[&DAY.parse().unwrap()], None).unwrap();
+    packer
+        .pack(&listing.days.get(DAY.parse().unwrap()).unwrap(), None)
+        .unwrap();
     let appended = file(&mut catalog.open(), vec![one, late]);
     assert_eq!(appended.records, 1);
     assert_eq!(catalog.text(DAY).lines().count(), 1);
@@ -326,8 +328,8 @@ impl Model {
 /// The files of the day that are read, in their order.
 fn files(listing: &Listing) -> Vec<DayFile> {
     let date = DAY.parse().unwrap();
-    let files = listing.packed.get(&date).into_iter().chain(listing.days.get(&date));
-    files.cloned().collect()
+    let files = listing.packed.get(&date).cloned().into_iter();
+    files.chain(listing.days.get(date)).collect()
 }
 
 proptest! {

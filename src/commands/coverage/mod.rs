@@ -109,7 +109,7 @@ fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), Command
         );
         return Ok(());
     };
-    let (mut sum, mut counts) = (standing.sum.clone(), standing.counts.clone());
+    let (mut sum, mut counts) = (standing.sum.clone(), standing.counts.as_ref().clone());
     for (date, lost) in &sum.lost {
         tracing::info!(stream = name, %date, "accepted: {}", lost.loss);
         // What is left is guarded from now on.

@@ -128,7 +128,7 @@ impl StreamCoverage {
             remarks,
             error: None,
             known_from: sum.asked_from,
-            first_day: standing.listing.dates().first().copied(),
+            first_day: standing.listing.first_date(),
             covered: sum.covered,
             last_complete: sum.last_complete,
         })

@@ -91,7 +91,7 @@ impl Calendar {
     }
 
     fn count_listed(&mut self, date: NaiveDate, standing: &mut Standing) -> Day {
-        let plain = standing.listing.days.get(&date).cloned();
+        let plain = standing.listing.days.get(date);
         let packed = standing.listing.packed.get(&date).cloned();
         let files = plain.iter().chain(&packed);
         let bytes = files.filter_map(|file| file.length().ok()).sum();

@@ -89,7 +89,7 @@ fn jobs(known: &[Result<Known, FileError>]) -> Vec<Job> {
 
 fn files_of(listing: &Listing, date: NaiveDate) -> Vec<DayFile> {
     let Listing { days, packed, .. } = listing;
-    days.get(&date).into_iter().chain(packed.get(&date)).cloned().collect()
+    days.get(date).into_iter().chain(packed.get(&date).cloned()).collect()
 }
 
 fn threads() -> usize {
@@ -187,7 +187,7 @@ mod tests {
         let mut jobs = jobs(&known);
         let listing = catalog.location.listing().unwrap();
         let packer = Packer::under(Lock::acquire(&catalog.location, now).unwrap());
-        packer.pack(&listing.days[&jobs[0].date], None).unwrap();
+        packer.pack(&listing.days.get(jobs[0].date).unwrap(), None).unwrap();
         let progress = Progress::hidden().reading("verify", 1);
         work(&Mutex::new(jobs.iter_mut()), &[place], &known, &progress);
         let [Ok(report)] = &jobs[0].outcomes[..] else {

@@ -219,10 +219,12 @@ fn open(job: &WriterJob, journal: &mut RunJournal) -> Result<(Archive, Recovered
     takeover
         .into_iter()
         .for_each(|takeover| archive.know_takeover(takeover));
-    for (date, offset) in archive.torn() {
-        standing.note_torn(*date, *offset, job.now);
+    if !archive.torn().is_empty() {
+        for (date, offset) in archive.torn() {
+            standing.note_torn(*date, *offset, job.now);
+        }
+        journal.go_on_from(&standing);
     }
-    journal.go_on_from(&standing);
     for (date, counted) in standing.count_what_a_killed_run_wrote()? {
         journal.note_counted(date, counted);
     }
