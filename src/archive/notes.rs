@@ -34,6 +34,9 @@ const MAX_FRAGMENT: usize = 64 << 10;
 /// How much is written at once, in bytes; a longer note is written alone.
 const CHUNK_BYTES: usize = 256 << 10;
 
+/// How much of the end of the notes is read for what may have been noted lately, in bytes.
+const LATELY: usize = 1 << 20;
+
 /// The file `.trailkeeper/<base>.rejected.jsonl` or `….revised.jsonl`, a JSON object in each line, in the order of noting.
 /// The revised file has lines of the first kind only.
 ///
@@ -174,12 +177,38 @@ impl NotesFile {
 
     /// Reads the notes and syncs them first, since decisions depend on them.
     fn read_synced(&self, appender: &mut DurableAppender) -> Result<Noted, FileError> {
-        if self.file.open()?.is_none() {
+        if !self.is_synced(appender)? {
             return Ok(Noted::default());
+        }
+        read(&self.file)
+    }
+
+    /// Syncs the notes; returns whether there are any.
+    fn is_synced(&self, appender: &mut DurableAppender) -> Result<bool, FileError> {
+        if self.file.open()?.is_none() {
+            return Ok(false);
         }
         appender.sync_existing(self.file.path())?;
         appender.sync_folder(folder_of(self.file.path()))?;
-        read(&self.file)
+        Ok(true)
+    }
+
+    /// Returns whether all of these records are among those that were noted last: what a service gives again and again is rejected
+    /// again and again, and all that was ever rejected need not be read for that.
+    fn has_lately_noted(&self, appender: &mut DurableAppender, records: &[Rejected]) -> Result<bool, FileError> {
+        if self.noted.is_some() || !self.is_synced(appender)? {
+            return Ok(false);
+        }
+        let (mut scanner, mut form) = (Scanner::new(&WANTED), String::new());
+        let (mut left, mut read): (Vec<_>, _) = (records.iter().collect(), 0);
+        self.file.newest_line(|line| {
+            let mut noted = Noted::default();
+            noted.add_line(line, &mut scanner, &mut form);
+            left.retain(|record| !noted.of_form(record.form).contains(&record.content));
+            read += line.len();
+            (left.is_empty() || read > LATELY).then_some(())
+        })?;
+        Ok(left.is_empty())
     }
 
     /// Notes the records that are not noted yet, by content; returns how many, also after an error.
@@ -189,6 +218,9 @@ impl NotesFile {
         records: &[Rejected],
         now: DateTime<Utc>,
     ) -> Result<NewlyNoted, Incomplete<NewlyNoted>> {
+        if records.is_empty() || self.has_lately_noted(appender, records)? {
+            return Ok(NewlyNoted::default());
+        }
         let noted = self.noted(appender)?;
         let mut seen = Noted::default();
         let is_fresh = |record: &&Rejected| {
@@ -291,12 +323,8 @@ fn read(file: &StateFile) -> Result<Noted, FileError> {
         .next()
         .map_err(|cause| FileError::io("read", file.path(), cause))?
     {
-        form.clear();
-        let Ok(text) = std::str::from_utf8(line.bytes) else {
-            continue;
-        };
-        if scanner.scan(text, &mut form).is_ok() {
-            noted.add([0, 1, 2, 3, 4].map(|wanted| scanner.found(wanted)), &form);
+        if let Ok(text) = std::str::from_utf8(line.bytes) {
+            noted.add_line(text, &mut scanner, &mut form);
         }
     }
     Ok(noted)
@@ -308,6 +336,14 @@ impl Noted {
         match form {
             Form::Record | Form::Bytes => &mut self.records,
             Form::Original => &mut self.originals,
+        }
+    }
+
+    /// Adds what a line notes, if it does; `form` is a buffer.
+    fn add_line(&mut self, text: &str, scanner: &mut Scanner, form: &mut String) {
+        form.clear();
+        if scanner.scan(text, form).is_ok() {
+            self.add([0, 1, 2, 3, 4].map(|wanted| scanner.found(wanted)), form);
         }
     }
 

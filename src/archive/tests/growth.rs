@@ -86,3 +86,24 @@ fn what_was_rejected_is_not_read_where_every_line_is_a_record() {
     catalog.append("2025-06-09", "no record\n");
     assert!(read_rejected());
 }
+
+#[test]
+fn of_all_that_was_rejected_a_run_reads_only_the_end_for_what_is_rejected_again() {
+    let catalog = Catalog::with_state_folder();
+    let odd = |id: &str| record(id, "2025-06-09T00:00:00Z").into_rejected("odd");
+    let note = |rejected: &[Rejected]| {
+        let mut archive = catalog.open();
+        let noted = archive.reject(rejected, now()).unwrap().records;
+        (noted, archive.rejected.is_read())
+    };
+    assert_eq!(note(&[odd("1"), odd("2")]), (2, true));
+    assert_eq!(note(&[]), (0, false));
+    assert_eq!(note(&[odd("2")]), (0, false));
+    assert_eq!(note(&[odd("2"), odd("1")]), (0, false));
+    assert_eq!(note(&[odd("1"), odd("3")]), (1, true));
+    // So many that the first are no longer among the last.
+    let more: Vec<_> = (0..10_000).map(|number| odd(&format!("more {number}"))).collect();
+    assert_eq!(note(&more), (10_000, true));
+    assert_eq!(note(&[odd("1"), odd("more 9999")]), (0, true));
+    assert_eq!(note(&[odd("more 9999")]), (0, false));
+}
