@@ -130,10 +130,12 @@ impl Http {
     /// Trusts the authorities of the system, those of its bundle if there is one: what the client finds by itself are hundreds
     /// of files.
     fn trusting_system(proxies: &Proxies) -> Result<Self, SetupError> {
-        let of_bundle = bundle().and_then(|pem| Certificate::from_pem_bundle(&pem).ok());
-        let client = of_bundle
-            .filter(|certificates| !certificates.is_empty())
-            .and_then(|certificates| Self::build(proxies, builder().tls_certs_only(certificates)).ok());
+        let of_bundle = bundle().and_then(|certificates| {
+            let certificates = certificates.iter().map(|der| Certificate::from_der(der));
+            certificates.collect::<reqwest::Result<Vec<_>>>().ok()
+        });
+        let client =
+            of_bundle.and_then(|certificates| Self::build(proxies, builder().tls_certs_only(certificates)).ok());
         match client {
             Some(client) => Ok(client),
             None => Self::build(proxies, builder()),

@@ -9,7 +9,7 @@ use std::thread;
 
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
+use rustls::{HandshakeKind, ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 use trailkeeper::sandbox::Api;
 
@@ -88,9 +88,17 @@ impl Collector {
 }
 
 /// Answers the requests of a connection until it ends. The head and the body come apart, as from most servers.
-fn converse(stream: impl Read + Write, mut answer: impl FnMut(&Request) -> Answer) {
+fn converse(stream: impl Read + Write, answer: impl FnMut(&Request) -> Answer) {
+    converse_so_often(usize::MAX, stream, answer);
+}
+
+/// The same, as long as there are no more than so many.
+fn converse_so_often(requests: usize, stream: impl Read + Write, mut answer: impl FnMut(&Request) -> Answer) {
     let mut reader = BufReader::new(stream);
-    while let Some(request) = read_request(&mut reader) {
+    for _ in 0..requests {
+        let Some(request) = read_request(&mut reader) else {
+            return;
+        };
         let Answer {
             status,
             content_type,
@@ -531,8 +539,12 @@ fn a_channel_that_does_not_arrive_is_told_with_what_to_do() {
     );
 }
 
-/// A listener whose certificate `ca.pem` has signed; its address.
-fn tls_listener() -> String {
+/// What a listener is told of its connections: how each of them shook hands.
+type Handshakes = Arc<Mutex<Vec<HandshakeKind>>>;
+
+/// A listener whose certificate `ca.pem` has signed, and that closes a connection after so many requests; its address.
+fn tls_listener(requests: usize, handshakes: &Handshakes) -> String {
+    let handshakes = Arc::clone(handshakes);
     let config = ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
         .with_safe_default_protocol_versions()
         .unwrap()
@@ -548,7 +560,12 @@ fn tls_listener() -> String {
     thread::spawn(move || {
         for stream in socket.incoming() {
             let connection = ServerConnection::new(config.clone()).unwrap();
-            converse(StreamOwned::new(connection, stream.unwrap()), |_| success());
+            let mut stream = StreamOwned::new(connection, stream.unwrap());
+            converse_so_often(requests, &mut stream, |_| success());
+            handshakes.lock().unwrap().extend(stream.conn.handshake_kind());
+            stream.conn.send_close_notify();
+            // The client may be gone.
+            let _ = stream.flush();
         }
     });
     address
@@ -559,7 +576,7 @@ fn trusting(authorities: &str) -> Catalog {
     let mut catalog = ten_lines(&Collector::start(|_| success()), "array");
     let path = catalog.root().join("ca.pem");
     fs::copy(pem(authorities), &path).unwrap();
-    catalog.set("HTTP_FORWARD_URL", tls_listener());
+    catalog.set("HTTP_FORWARD_URL", tls_listener(usize::MAX, &Handshakes::default()));
     catalog.set("HTTP_FORWARD_CA_CERT", path.display());
     catalog.set("MAX_RETRIES", 0);
     catalog
@@ -574,6 +591,20 @@ fn a_listener_is_trusted_for_the_authorities_in_the_file_alone() {
     assert!(error.contains("certificate"), "{error}");
     catalog.unset("HTTP_FORWARD_CA_CERT");
     assert_eq!(forward(&catalog, 3)["sent"], 0, "the system does not know it");
+}
+
+#[test]
+fn a_connection_that_follows_another_resumes_its_session() {
+    let handshakes = Handshakes::default();
+    let mut catalog = trusting("ca.pem");
+    catalog.set("HTTP_FORWARD_URL", tls_listener(2, &handshakes));
+    catalog.set("HTTP_FORWARD_BATCH", 1);
+    // Where the listener closes a connection while a request is on its way.
+    catalog.set("MAX_RETRIES", 5);
+    assert_eq!(forward(&catalog, 0)["sent"], 10);
+    let handshakes = handshakes.lock().unwrap();
+    let full = handshakes.iter().filter(|kind| **kind != HandshakeKind::Resumed);
+    assert!(handshakes.len() >= 4 && full.count() == 1, "{handshakes:?}");
 }
 
 #[test]
