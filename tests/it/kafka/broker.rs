@@ -83,6 +83,11 @@ impl Broker {
 #[test]
 #[ignore = "the broker of other tests, which start it themselves"]
 fn serve() {
+    run();
+}
+
+/// Serves until stdin ends.
+pub(crate) fn run() {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
