@@ -37,8 +37,8 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// How long the group is polled for at a time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A member that reads to the end and ends waits so often for what is not decided yet.
-const MOST_WAITS: u32 = 50;
+/// A member that reads to the end and ends waits so long for what is not decided yet.
+const UNDECIDED: Duration = Duration::from_secs(10);
 
 /// What a member is told.
 pub(crate) struct ArchivistOptions {
@@ -268,12 +268,12 @@ impl Archivist {
         let (group, member) = (&self.options.settings.group, &self.note.member);
         tracing::info!(group, member, "joining the group of the archive");
         let once = self.options.once;
-        let mut waits = 0;
+        let mut settled: Option<Stopwatch> = None;
         loop {
             match self.round() {
                 Ok(round) if once && round.is_settled => {
-                    waits += 1;
-                    if round.is_proved || round.is_stuck || waits > MOST_WAITS {
+                    let waited = settled.get_or_insert_with(Stopwatch::start).awake();
+                    if round.is_proved || round.is_stuck || waited > UNDECIDED {
                         return Ok(());
                     }
                 }

@@ -514,3 +514,35 @@ fn one_machine_leaves_the_catalogs_of_a_fleet_alone() {
     );
     assert_eq!(server.lines(), before);
 }
+
+#[test]
+fn nothing_is_called_complete_before_all_that_was_written_is_decided() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 1);
+    let ledger = kept(&broker, &crew);
+    let mut config = ClientConfig::new();
+    config
+        .set("bootstrap.servers", broker.address())
+        .set("transactional.id", "fleet.99");
+    let open: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
+    open.init_transactions(PATIENCE).unwrap();
+    open.begin_transaction().unwrap();
+    for (_, topic) in STREAMS {
+        for partition in 0..3 {
+            let record = BaseRecord::<str, str>::to(topic).partition(partition).payload("open");
+            open.send(record).map_err(|(error, _)| error).unwrap();
+        }
+    }
+    open.flush(PATIENCE).unwrap();
+    let server = LogServer::new(&crew, "one", "one");
+    let claims = |shown: &Value| {
+        let streams = shown["streams"].as_array().unwrap().iter();
+        streams.filter(|stream| !stream["fleet_run_at"].is_null()).count()
+    };
+    let (code, shown) = server.once(&[]);
+    assert_eq!((code, appended(&shown), claims(&shown)), (0, 30, 0), "{shown}");
+    open.abort_transaction(PATIENCE).unwrap();
+    let (code, shown) = server.once(&[]);
+    assert_eq!((code, appended(&shown), claims(&shown)), (0, 0, 3), "{shown}");
+    assert_eq!(ledger.judge_lines(server.lines().into_iter()), Verdict::default());
+}

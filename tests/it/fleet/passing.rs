@@ -265,3 +265,42 @@ fn a_takeover_that_breaks_off_is_done_again() {
     assert_eq!(server.once(&[]).0, 0);
     assert_eq!(ledger.judge_lines(server.lines().into_iter()), Verdict::default());
 }
+
+#[test]
+fn what_a_catalog_has_lost_is_collected_by_the_fleet_and_nothing_else_of_that_day() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 1);
+    let mut ledger = Ledger::default();
+    let lines = crew.begin_with("org00", 30);
+    lines.into_iter().for_each(|line| ledger.note(line));
+    let server = machine(&crew, "one");
+    done(&server.run(&["collect"]));
+    let files = walkdir::WalkDir::new(server.folder.join("days/org00/MAIL"));
+    let files: Vec<_> = files
+        .into_iter()
+        .map(Result::unwrap)
+        .filter(|entry| entry.path().extension().is_some_and(|end| end == "log"))
+        .collect();
+    // At midnight there are two.
+    let newest = files.iter().max_by_key(|entry| entry.file_name().to_owned()).unwrap();
+    let text = fs::read_to_string(newest.path()).unwrap();
+    let (kept, lost): (Vec<_>, Vec<_>) = text.lines().enumerate().partition(|(number, _)| number % 3 > 0);
+    let kept: String = kept.iter().map(|(_, line)| format!("{line}\n")).collect();
+    fs::write(newest.path(), kept).unwrap();
+    let lost: BTreeSet<_> = lost.iter().map(|(_, line)| (*line).to_owned()).collect();
+    done(&server.run(&["fleet", "adopt"]));
+    keep(&broker, &crew, &lost);
+    let sent = messages(&broker);
+    assert_eq!(sent.len(), lost.len());
+    assert_eq!(sent.into_iter().collect::<BTreeSet<_>>(), lost);
+    let (code, shown) = server.once(&[]);
+    assert_eq!((code, appended(&shown)), (0, lost.len() as u64), "{shown}");
+    assert_eq!(ledger.judge_lines(server.lines().into_iter()), Verdict::default());
+    for stream in coverage(&server) {
+        assert_eq!(
+            (&stream["wrong_days"], stream["covered"].as_array().unwrap().len()),
+            (&json!([]), 1),
+            "{stream}"
+        );
+    }
+}
