@@ -17,12 +17,12 @@ mod kafka;
 mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
+use std::process::{self, Command, ExitCode, Stdio};
 use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
+use std::{fs, io};
 
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -68,6 +68,13 @@ fn main() -> ExitCode {
 
 /// What `src/main.rs` does.
 fn be_the_program() -> ExitCode {
+    if std::env::args().nth(2).as_deref() == Some("run") {
+        // Whatever ends the example, no member stays behind.
+        thread::spawn(|| {
+            let _ = io::copy(&mut io::stdin(), &mut io::sink());
+            process::exit(1);
+        });
+    }
     let command_line = match CommandLine::read(std::env::args_os()) {
         Ok(command_line) => command_line,
         Err(no_command) => return no_command.print(),
@@ -229,7 +236,10 @@ fn demonstrate() -> ExitCode {
     let made = run(&mut stage.program(&["fleet", "init"], "members"));
     assert_eq!(made.code, 0, "{}", made.stderr);
     let mut members: Vec<_> = (0..3)
-        .map(|_| Process::start(&mut stage.program(&["fleet", "run", "--interval", "1s"], "members")))
+        .map(|_| {
+            let mut member = stage.program(&["fleet", "run", "--interval", "1s"], "members");
+            Process::start(member.stdin(Stdio::piped()))
+        })
         .collect();
     (0..120).for_each(|number| stage.give(number));
     stage.say("three members are started, and the first 120 records are given");
