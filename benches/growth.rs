@@ -1,52 +1,301 @@
-//! A run without news over more and more day files: CPU and system calls, as ratios of one bench.
+//! What a run costs over more and more day files, a larger and larger newest one and more and more rejected records, without news and
+//! with one new record: CPU, instructions and system calls, as ratios of one bench.
 //!
-//! `cargo bench --bench growth`; `RUNS` says how often each is measured (9). System calls are counted by strace, if it is there.
+//! `cargo bench --bench growth`; `-- mail` measures one service, `RUNS` says how often (9). System calls are counted by strace,
+//! instructions by valgrind, if they are there.
 
 #![expect(clippy::print_stdout, reason = "the table is what this program is for")]
-#![expect(clippy::disallowed_methods, reason = "a bench makes the files that it measures")]
-
-mod sandbox;
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a bench makes the files that it measures, and reads the clock"
+)]
 
 use std::error::Error;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
-use chrono::NaiveDate;
+use chrono::{DateTime, Days, NaiveDate, NaiveTime, SecondsFormat, TimeDelta, Utc};
 use nix::sys::resource::{UsageWho, getrusage};
 use nix::sys::time::TimeValLike;
-use sandbox::Sandbox;
 use serde_json::{Value, json};
+use trailkeeper::sandbox::{Api, Event, Options, Sandbox};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_trailkeeper");
 
-/// A record of HCP Terraform without its id and time.
-const REST: &str =
-    r#""version": "0", "type": "Resource", "auth": {"accessor_id": "user-1"}, "resource": {"id": "run-1"}"#;
+/// The services: each with the beginning of its variables.
+const SERVICES: [(&str, Api, &str); 3] = [
+    ("mail", Api::Mail, "MAIL"),
+    ("Port", Api::Port, "PORT"),
+    ("HCP Terraform", Api::Tfc, "TFC"),
+];
+
+/// What an archive holds.
+struct Size {
+    /// Number of day files.
+    files: u64,
+    /// Length of the newest, in MiB.
+    mib: usize,
+    rejected: usize,
+}
+
+const SIZES: [Size; 7] = [
+    Size {
+        files: 4,
+        mib: 1,
+        rejected: 0,
+    },
+    Size {
+        files: 400,
+        mib: 1,
+        rejected: 0,
+    },
+    Size {
+        files: 4_000,
+        mib: 1,
+        rejected: 0,
+    },
+    Size {
+        files: 4,
+        mib: 100,
+        rejected: 0,
+    },
+    Size {
+        files: 4,
+        mib: 1_024,
+        rejected: 0,
+    },
+    Size {
+        files: 4_000,
+        mib: 1_024,
+        rejected: 0,
+    },
+    Size {
+        files: 4,
+        mib: 1,
+        rejected: 100_000,
+    },
+];
+
+/// What a run costs.
+#[derive(Clone, Copy)]
+struct Cost {
+    milliseconds: [f64; 3],
+    instructions: Option<u64>,
+    calls: Option<u64>,
+}
 
 fn main() -> Result<()> {
-    let sandbox = Sandbox::start(3_000, &[])?;
     println!(
-        "{:>10} {:>10} {:>8} {:>8} {:>8} {:>7} {:>12}",
-        "day files", "MiB", "CPU ms", "min", "max", "ratio", "system calls"
+        "{:<14} {:>6} {:>6} {:>9} {:>4} {:>7} {:>7} {:>7} {:>6} {:>12} {:>6}",
+        "", "files", "MiB", "rejected", "new", "CPU ms", "min", "max", "ratio", "instructions", "calls"
     );
-    let mut least = None;
-    for (files, mib) in [(14, 0), (400, 0), (4_000, 0), (14, 100)] {
-        let folder = tempfile::tempdir()?;
-        let env = prepare(folder.path(), &sandbox.settings, files, mib)?;
-        // What was changed is read once.
-        (0..2).try_for_each(|_| run(&env).map(drop))?;
-        let mut costs = (0..runs()).map(|_| run(&env)).collect::<Result<Vec<f64>>>()?;
-        costs.sort_by(f64::total_cmp);
-        let median = costs[costs.len() / 2];
-        let ratio = median / *least.get_or_insert(median);
-        let calls = system_calls(&env).map_or_else(|| "no strace".to_owned(), |calls| calls.to_string());
-        let (min, max) = (costs[0], costs[costs.len() - 1]);
-        println!("{files:>10} {mib:>10} {median:>8.1} {min:>8.1} {max:>8.1} {ratio:>7.2} {calls:>12}");
+    let chosen: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with('-'))
+        .collect();
+    let is_chosen = |name: &str| chosen.is_empty() || chosen.iter().any(|word| name.contains(word.as_str()));
+    for (name, api, variable) in SERVICES.into_iter().filter(|(name, ..)| is_chosen(name)) {
+        let mut least = [None; 2];
+        for size in SIZES {
+            let archive = Archive::new(api, variable, &size)?;
+            for (new, least) in least.iter_mut().enumerate() {
+                let Cost {
+                    milliseconds: [median, min, max],
+                    instructions,
+                    calls,
+                } = archive.measure(new > 0)?;
+                let ratio = median / *least.get_or_insert(median);
+                let shown = |count: Option<u64>| count.map_or_else(|| "-".to_owned(), |count| count.to_string());
+                println!(
+                    "{name:<14} {:>6} {:>6} {:>9} {new:>4} {median:>7.1} {min:>7.1} {max:>7.1} {ratio:>6.2} {:>12} {:>6}",
+                    size.files,
+                    size.mib,
+                    size.rejected,
+                    shown(instructions),
+                    shown(calls),
+                );
+            }
+        }
     }
     Ok(())
+}
+
+/// An archive of one stream, and the service of it.
+struct Archive {
+    folder: tempfile::TempDir,
+    sandbox: Sandbox,
+    api: Api,
+}
+
+impl Archive {
+    /// Collects once, and adds day files of a record each, and to the newest as many MiB as are wanted.
+    fn new(api: Api, variable: &str, size: &Size) -> Result<Self> {
+        let events =
+            (0..300).map(|number| event(api, Utc::now() - TimeDelta::minutes(30 + 14 * number), number as u64));
+        let sandbox = Sandbox::start_on_thread(Options::empty(Arc::new(Utc::now)).give(api, events.collect()))?;
+        let folder = tempfile::tempdir()?;
+        let catalog = folder.path().join("archive");
+        fs::create_dir(&catalog)?;
+        let settings = sandbox
+            .variables()
+            .into_iter()
+            .map(|(name, value)| format!("{name}={value}\n"));
+        let shown = folder.path().display();
+        let more = format!(
+            "APP_LOG_FILE={shown}/log\n{variable}_LOG_CATALOG_LOCATION={shown}/archive\n{variable}_LOG_FILE_BASE_NAME=a\n"
+        );
+        let settings: String = settings.chain([more]).collect();
+        fs::write(folder.path().join(".env"), settings)?;
+        let archive = Self { folder, sandbox, api };
+        archive.run(&[])?;
+        archive.fill(&catalog, size)?;
+        // What was changed is read once.
+        (0..2).try_for_each(|_| archive.run(&[]).map(drop))?;
+        Ok(archive)
+    }
+
+    fn fill(&self, catalog: &Path, size: &Size) -> Result<()> {
+        let journal = catalog.join(".trailkeeper/a.coverage.jsonl");
+        let text = fs::read_to_string(&journal)?;
+        let (mut counts, mut last) = (serde_json::Map::new(), Value::Null);
+        for line in text.lines() {
+            last = serde_json::from_str(line)?;
+            counts.extend(last["counts"].as_object().cloned().unwrap_or_default());
+        }
+        let newest = counts.keys().max().ok_or("no day file")?.parse::<NaiveDate>()?;
+        let days = (counts.len() as u64..size.files).map(|number| newest - Days::new(100 + number));
+        for (number, day) in days.enumerate() {
+            let line = event(self.api, start_of(day), number as u64).text + "\n";
+            fs::write(catalog.join(format!("a_{day}.log")), &line)?;
+            counts.insert(day.to_string(), json!({"lines": 1, "bytes": line.len()}));
+        }
+        let path = catalog.join(format!("a_{newest}.log"));
+        let held = fs::read(&path)?;
+        let (mut file, mut bytes, mut lines) = (BufWriter::new(File::create(&path)?), held.len(), 0);
+        while bytes < size.mib << 20 {
+            let time = start_of(newest) + TimeDelta::milliseconds(lines % 60_000);
+            let line = event(self.api, time, 1_000_000 + lines as u64).text + "\n";
+            file.write_all(line.as_bytes())?;
+            (bytes, lines) = (bytes + line.len(), lines + 1);
+        }
+        file.write_all(&held)?;
+        file.flush()?;
+        let lines = lines as usize + held.iter().filter(|byte| **byte == b'\n').count();
+        counts.insert(newest.to_string(), json!({"lines": lines, "bytes": bytes}));
+        (last["counts"], last["has_all_counts"]) = (Value::Object(counts), json!(true));
+        fs::write(&journal, format!("{text}{last}\n"))?;
+        let note = |number| {
+            format!(
+                "{{\"noted_at\": \"2026-01-01T00:00:00.000Z\", \"reason\": \"odd\", \"record\": {{\"id\": {number}}}}}\n"
+            )
+        };
+        if size.rejected > 0 {
+            fs::write(
+                catalog.join(".trailkeeper/a.rejected.jsonl"),
+                (0..size.rejected).map(note).collect::<String>(),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn measure(&self, has_news: bool) -> Result<Cost> {
+        let mut number = 0;
+        let mut news = || {
+            number += 1;
+            let event = event(self.api, Utc::now() - TimeDelta::minutes(2), 500_000 + number);
+            self.sandbox
+                .add(self.api, if has_news { vec![event] } else { Vec::new() });
+        };
+        let mut costs = Vec::new();
+        for _ in 0..runs() {
+            news();
+            costs.push(self.run(&[])?);
+        }
+        costs.sort_by(f64::total_cmp);
+        news();
+        let calls = self.system_calls();
+        news();
+        Ok(Cost {
+            milliseconds: [costs[costs.len() / 2], costs[0], costs[costs.len() - 1]],
+            instructions: self.instructions(),
+            calls,
+        })
+    }
+
+    /// Returns a run, behind the words of another program.
+    fn command(&self, before: &[&str]) -> Command {
+        let mut words = before.iter().copied().chain([PROGRAM, "collect", "-q", "--env-file"]);
+        let mut command = Command::new(words.next().unwrap_or(PROGRAM));
+        command
+            .args(words)
+            .arg(self.folder.path().join(".env"))
+            .stdout(Stdio::null());
+        command
+    }
+
+    /// Collects, and returns the CPU time of that in milliseconds.
+    fn run(&self, before: &[&str]) -> Result<f64> {
+        let started = cpu_us()?;
+        let output = self.command(before).output()?;
+        if !output.status.success() {
+            return Err(String::from_utf8_lossy(&output.stderr).into());
+        }
+        Ok((cpu_us()? - started) as f64 / 1e3)
+    }
+
+    /// Counts the system calls of a run.
+    fn system_calls(&self) -> Option<u64> {
+        let trace: PathBuf = self.folder.path().join("trace");
+        self.run(&["strace", "-f", "-qq", "-o", trace.to_str()?]).ok()?;
+        let text = fs::read_to_string(&trace).ok()?;
+        // A call that another thread interrupts has a second line.
+        let calls = text
+            .lines()
+            .filter(|line| !line.contains(" resumed>") && line.contains('('));
+        Some(calls.count() as u64)
+    }
+
+    /// Counts the instructions of user mode of a run.
+    fn instructions(&self) -> Option<u64> {
+        let words = [
+            "valgrind",
+            "--tool=cachegrind",
+            "--cache-sim=no",
+            "--cachegrind-out-file=/dev/null",
+        ];
+        let stderr = self.command(&words).output().ok()?.stderr;
+        let stderr = String::from_utf8(stderr).ok()?;
+        let counted = stderr.lines().find(|line| line.contains("refs:"))?.rsplit(':').next()?;
+        let digits: String = counted.chars().filter(char::is_ascii_digit).collect();
+        digits.parse().ok()
+    }
+}
+
+fn start_of(day: NaiveDate) -> DateTime<Utc> {
+    day.and_time(NaiveTime::MIN).and_utc()
+}
+
+/// A record of the service, in its line form.
+fn event(api: Api, time: DateTime<Utc>, number: u64) -> Event {
+    let at = time.to_rfc3339_opts(SecondsFormat::Millis, true);
+    let padding = "some words that a record of this kind may have; ".repeat(6);
+    let text = match api {
+        Api::Port => format!(
+            r#"{{"identifier": "event_{number}", "action": "UPDATE", "resourceType": "entity", "status": "SUCCESS", "trigger": {{"at": "{at}", "by": {{"userId": "u"}}, "origin": "UI"}}, "context": {{"entity": "{padding}"}}}}"#
+        ),
+        Api::Tfc => format!(
+            r#"{{"id": "ae66e491-{number}", "version": "0", "type": "Resource", "timestamp": "{at}", "auth": {{"accessor_id": "user-1"}}, "request": {{"id": "{padding}"}}, "resource": {{"id": "run-1", "action": "create"}}}}"#
+        ),
+        _ => format!(
+            r#"{{"eventType": "message_receive", "date": "{at}", "orgId": 1, "userUid": "1", "uniqId": "{number}", "subject": "{padding}"}}"#
+        ),
+    };
+    Event::new(time, number.to_string(), text)
 }
 
 #[expect(
@@ -58,101 +307,8 @@ fn runs() -> usize {
     runs.unwrap_or(9).max(1)
 }
 
-/// Collects once, and adds day files of a record each, or as many MiB to the newest; returns the settings file.
-fn prepare(root: &Path, settings: &str, files: usize, mib: usize) -> Result<PathBuf> {
-    let (env, catalog, shown) = (root.join(".env"), root.join("tfc"), root.display());
-    fs::create_dir(&catalog)?;
-    let more = format!("APP_LOG_FILE={shown}/log\nTFC_LOG_CATALOG_LOCATION={shown}/tfc\n");
-    fs::write(&env, format!("{settings}{more}"))?;
-    run(&env)?;
-    let names = fs::read_dir(&catalog)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));
-    let mut names: Vec<String> = names.collect::<Result<_>>()?;
-    names.retain(|name| name.ends_with(".log"));
-    names.sort();
-    let newest = names.last().ok_or("no day file")?;
-    let (stem, day) = newest.split_at(newest.len() - "2025-06-09.log".len());
-    let journal = find(&catalog.join(".trailkeeper"), ".coverage.jsonl")?;
-    let text = fs::read_to_string(&journal)?;
-    let mut counts = serde_json::Map::new();
-    let mut last = Value::Null;
-    for line in text.lines() {
-        last = serde_json::from_str(line)?;
-        counts.extend(last["counts"].as_object().cloned().unwrap_or_default());
-    }
-    let first = NaiveDate::from_ymd_opt(2010, 1, 1).ok_or("no such day")?;
-    for (number, day) in first.iter_days().take(files.saturating_sub(names.len())).enumerate() {
-        let line = line(&day.to_string(), number);
-        fs::write(catalog.join(format!("{stem}{day}.log")), &line)?;
-        counts.insert(day.to_string(), json!({"lines": 1, "bytes": line.len()}));
-    }
-    if mib > 0 {
-        let (path, day) = (catalog.join(newest), day.trim_end_matches(".log"));
-        let lines: Vec<String> = (0..(mib << 20) / line(day, 0).len())
-            .map(|number| line(day, number))
-            .collect();
-        fs::write(&path, lines.concat() + &fs::read_to_string(&path)?)?;
-        let held = counts
-            .get(day)
-            .and_then(|counted| counted["lines"].as_u64())
-            .unwrap_or_default();
-        let counted = json!({"lines": held + lines.len() as u64, "bytes": fs::metadata(&path)?.len()});
-        counts.insert(day.to_owned(), counted);
-    }
-    last["counts"] = Value::Object(counts);
-    last["has_all_counts"] = json!(true);
-    fs::write(&journal, format!("{text}{last}\n"))?;
-    Ok(env)
-}
-
-/// A line of the first minute of a day.
-fn line(day: &str, number: usize) -> String {
-    let (second, millisecond) = (number / 1_000 % 60, number % 1_000);
-    format!("{{\"id\": \"{number:036}\", \"timestamp\": \"{day}T00:00:{second:02}.{millisecond:03}Z\", {REST}}}\n")
-}
-
-fn find(folder: &Path, end: &str) -> Result<PathBuf> {
-    let paths = fs::read_dir(folder)?.filter_map(|entry| Some(entry.ok()?.path()));
-    let found = paths.into_iter().find(|path| path.to_string_lossy().ends_with(end));
-    Ok(found.ok_or("no such file")?)
-}
-
-/// Collects, and returns the CPU time of that in milliseconds.
-fn run(env: &Path) -> Result<f64> {
-    let before = cpu_us()?;
-    let output = Command::new(PROGRAM)
-        .args(["collect", "-q", "--env-file"])
-        .arg(env)
-        .output()?;
-    if !output.status.success() {
-        return Err(String::from_utf8_lossy(&output.stderr).into());
-    }
-    Ok((cpu_us()? - before) as f64 / 1e3)
-}
-
-/// The CPU time of the children that have ended: the sandbox has not.
+/// The CPU time of the children that have ended.
 fn cpu_us() -> Result<i64> {
     let usage = getrusage(UsageWho::RUSAGE_CHILDREN)?;
     Ok(usage.user_time().num_microseconds() + usage.system_time().num_microseconds())
-}
-
-/// Counts the system calls of a run.
-fn system_calls(env: &Path) -> Option<usize> {
-    let trace = env.with_file_name("trace");
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-qq", "-o"]).arg(&trace).arg(PROGRAM);
-    let status = strace
-        .args(["collect", "-q", "--env-file"])
-        .arg(env)
-        .stdout(Stdio::null())
-        .status();
-    let text = status
-        .ok()
-        .filter(|status| status.success())
-        .and_then(|_| fs::read_to_string(&trace).ok())?;
-    // A call that another thread interrupts has a second line.
-    Some(
-        text.lines()
-            .filter(|line| !line.contains(" resumed>") && line.contains('('))
-            .count(),
-    )
 }
