@@ -17,7 +17,7 @@ use super::ledger::{Ledger, Verdict};
 use super::storm::{Blow, Fleet, Storm};
 use crate::kafka::broker::Broker;
 use crate::support::random::{many, random};
-use crate::support::{PATIENCE, Process, Run, wait_until};
+use crate::support::{PATIENCE, Process, Run, process, wait_until};
 
 /// A machine with day files of its own.
 pub(super) struct LogServer {
@@ -467,11 +467,8 @@ fn an_older_copy_is_found_out_and_read_once_more_from_the_start() {
     let server = LogServer::new(&crew, "one", "one");
     assert_eq!(server.once(&[]).0, 0);
     let copied = |from: &str, to: &str| {
-        let run = Command::new("cp")
-            .args(["-a", from, to])
-            .current_dir(&server.folder)
-            .output();
-        assert!(run.unwrap().status.success());
+        let run = process::run(Command::new("cp").args(["-a", from, to]).current_dir(&server.folder));
+        assert_eq!(run.code, 0, "{}", run.stderr);
     };
     copied("days", "copy");
     let member = Process::start(&mut crew.member());
