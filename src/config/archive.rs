@@ -8,7 +8,7 @@ use super::kafka::{KAFKA_TOPIC, PartitionBy, topic};
 use super::limits::Limits;
 use super::place::{self, StreamPlace};
 use super::stream::FILE_MODE;
-use crate::env::{ConfigErrors, DefaultValue, Env, Row, Scope, Setting, Variable, folder};
+use crate::env::{ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder};
 use crate::source::Kind;
 
 /// The prefix of these variables; no others have it.
@@ -38,8 +38,16 @@ pub(crate) const ARCHIVE_GROUP: Setting<String> = Setting {
         doc: "The consumer group: members of one group share the topics, and each group gets all of them; without it, \
               `<FLEET_ID>.archive`.",
     },
-    parse: topic,
+    parse: group,
 };
+
+fn group(text: &str) -> Result<String, InvalidValue> {
+    topic(text).map_err(|_| {
+        InvalidValue::must_shown(
+            "be the name of a consumer group: letters, digits, `.`, `_` and `-`, at most 249 of them",
+        )
+    })
+}
 
 /// What a member of an archive needs to know.
 #[derive(Clone, Debug)]
@@ -124,7 +132,11 @@ impl ArchiveStream {
     fn read(env: &Env, kind: &'static Kind, errors: &mut ConfigErrors) -> Option<Self> {
         let place = StreamPlace::read(env, kind, errors);
         let mut own_errors = place::required_by(env, kind);
-        let topic = env.required(&KAFKA_TOPIC.of(kind.prefix), &mut own_errors);
+        let topic_variable = KAFKA_TOPIC.of(kind.prefix);
+        let topic = env.required(&topic_variable, &mut own_errors);
+        if let Some(topic) = &topic {
+            super::fleet::refuse_own_topic(env, (&topic_variable.name(), topic), &mut own_errors);
+        }
         let file_mode = env.or_default(&FILE_MODE, &mut own_errors);
         let limits = Limits::read(env, kind, &mut own_errors);
         errors.append(own_errors);

@@ -83,15 +83,14 @@ impl FleetSettings {
     pub(crate) fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
         let mut own_errors = ConfigErrors::because("a fleet is asked for");
         let id = env.required(&FLEET_ID, &mut own_errors);
-        let named = |setting: &Setting<String>, end: &str, errors: &mut ConfigErrors| {
-            if env.is_set(setting) {
-                env.optional(setting, errors)
-            } else {
-                id.as_ref().map(|id| format!("{id}.{end}"))
-            }
-        };
-        let state_topic = named(&FLEET_STATE_TOPIC, "state", &mut own_errors);
-        let rejected_topic = named(&FLEET_REJECTED_TOPIC, "rejected", &mut own_errors);
+        let state_topic = own_topic(env, &FLEET_STATE_TOPIC, STATE, &mut own_errors);
+        let rejected_topic = own_topic(env, &FLEET_REJECTED_TOPIC, REJECTED, &mut own_errors);
+        if state_topic.is_some() && state_topic == rejected_topic {
+            own_errors.add(
+                "FLEET_REJECTED_TOPIC",
+                "must be another topic than that of the state, of which Kafka keeps only what is newest",
+            );
+        }
         let buckets = env.or_default(&FLEET_BUCKETS, &mut own_errors);
         let kafka = KafkaSettings::read(env, &[], &mut own_errors);
         errors.append(own_errors);
@@ -106,6 +105,35 @@ impl FleetSettings {
                 ..kafka?
             }),
         })
+    }
+}
+
+/// How the names of the topics of the fleet itself end, unless they are set.
+const STATE: &str = "state";
+const REJECTED: &str = "rejected";
+
+/// Reads the name of a topic of the fleet itself; `None` after an error, or without a name for the fleet.
+fn own_topic(env: &Env, setting: &Setting<String>, end: &str, errors: &mut ConfigErrors) -> Option<String> {
+    if env.is_set(setting) {
+        return env.optional(setting, errors);
+    }
+    // It is named where it is required.
+    let id = env.optional(&FLEET_ID, &mut ConfigErrors::default())?;
+    Some(format!("{id}.{end}"))
+}
+
+/// Adds an error if the topic of a stream, from this variable, is one of the fleet itself: its records would be taken for what is
+/// there, or removed when something newer comes.
+pub(super) fn refuse_own_topic(env: &Env, (name, topic): (&str, &str), errors: &mut ConfigErrors) {
+    for (setting, end) in [(&FLEET_STATE_TOPIC, STATE), (&FLEET_REJECTED_TOPIC, REJECTED)] {
+        let own = own_topic(env, setting, end, &mut ConfigErrors::default());
+        if own.as_deref() == Some(topic) {
+            let problem = format!(
+                "must be another topic than `{topic}`, which is that of {}",
+                setting.name()
+            );
+            errors.add(name, problem);
+        }
     }
 }
 
@@ -143,6 +171,9 @@ pub(crate) fn fleet_streams(env: &Env, kinds: &'static [Kind]) -> Result<Vec<Fle
         let place = StreamPlace::of_no_files(kind, env.organization());
         let settings = StreamSettings::read_beside(env, Some(place), kind, &mut own_errors);
         let topic = env.optional(&own_topic, &mut own_errors);
+        if let Some(topic) = &topic {
+            refuse_own_topic(env, (&own_topic.name(), topic), &mut own_errors);
+        }
         errors.append(own_errors);
         if let (Some(settings), Some(topic)) = (settings, topic) {
             streams.push(FleetStream {
@@ -242,6 +273,28 @@ mod tests {
         );
         let errors = fleet(&[("FLEET_ID", &"x".repeat(201))]).unwrap_err();
         assert!(errors.starts_with("FLEET_ID must be of letters"), "{errors}");
+    }
+
+    #[test]
+    fn the_topics_of_the_fleet_itself_are_no_others() {
+        let errors = fleet(&[("FLEET_ID", "trails"), ("FLEET_REJECTED_TOPIC", "trails.state")]).unwrap_err();
+        assert!(
+            errors.starts_with("FLEET_REJECTED_TOPIC must be another topic than that of the state"),
+            "{errors}"
+        );
+        for topic in ["trails.state", "refused"] {
+            let pairs = [
+                ("FLEET_ID", "trails"),
+                ("FLEET_REJECTED_TOPIC", "refused"),
+                ("TFC_ORG_TOKEN", "invented"),
+                ("TFC_KAFKA_TOPIC", topic),
+            ];
+            let errors = streams(&pairs).unwrap_err();
+            assert!(
+                errors.starts_with(&format!("TFC_KAFKA_TOPIC must be another topic than `{topic}`")),
+                "{errors}"
+            );
+        }
     }
 
     #[test]
