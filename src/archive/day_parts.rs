@@ -6,7 +6,8 @@ use chrono::NaiveDate;
 
 use super::count::LineCounter;
 use super::day_file::DayFile;
-use super::location::{Listing, Location};
+use super::listing::Listing;
+use super::location::Location;
 use super::moves::while_files_move;
 use crate::fs::FileError;
 

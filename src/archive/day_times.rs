@@ -7,7 +7,8 @@ use chrono::NaiveDate;
 
 use super::file_stamp::FileStamp;
 use super::lines::{Line, Lines};
-use super::location::{Listing, Location};
+use super::listing::Listing;
+use super::location::Location;
 use super::repaired_lines::RepairedLines;
 use crate::fs::FileError;
 use crate::record::{Reader, Shape};

@@ -10,7 +10,8 @@ use chrono::NaiveDate;
 use super::count::LineCounter;
 use super::day_file::DayFile;
 use super::day_times::DayTimes;
-use super::location::{Listing, Location};
+use super::listing::Listing;
+use super::location::Location;
 use super::lock::{Lock, LockError};
 use crate::fs::{FileError, Sha256, folder_of};
 

@@ -20,7 +20,8 @@ use serde::{Deserialize, Serialize};
 
 use super::day_file::DayFile;
 use super::file_stamp::{COMPARED, hash, hash_before};
-use super::location::{Listing, Location};
+use super::listing::Listing;
+use super::location::Location;
 use super::storage::StoredFile;
 use crate::fs::FileError;
 

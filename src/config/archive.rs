@@ -11,10 +11,7 @@ use super::stream::FILE_MODE;
 use crate::env::{ConfigErrors, DefaultValue, Env, InvalidValue, Row, Scope, Setting, Variable, folder};
 use crate::source::Kind;
 
-/// The prefix of these variables; no others have it.
-pub(super) const PREFIX: &str = "ARCHIVE_";
-
-/// All of them, in the order of the documents.
+/// All of these variables, in the order of the documents.
 pub(super) const ROWS: &[&dyn Row] = &[&ARCHIVE_FOLDER, &ARCHIVE_GROUP];
 
 pub(crate) const ARCHIVE_FOLDER: Setting<PathBuf> = Setting {

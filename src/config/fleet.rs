@@ -11,6 +11,9 @@ use crate::source::Kind;
 /// The prefix of these variables; no others have it.
 pub(super) const PREFIX: &str = "FLEET_";
 
+/// The prefix of those of an archive of it; no others have it.
+pub(super) const ARCHIVE_PREFIX: &str = "ARCHIVE_";
+
 /// All of them, in the order of the documents.
 pub(super) const ROWS: &[&dyn Row] = &[&FLEET_ID, &FLEET_STATE_TOPIC, &FLEET_REJECTED_TOPIC, &FLEET_BUCKETS];
 
@@ -198,7 +201,7 @@ pub(super) fn refuse_what_is_of_the_fleet(env: &Env, errors: &mut ConfigErrors) 
     }
     let is_of_all = |name: &&str| {
         name.starts_with(PREFIX)
-            || name.starts_with(super::archive::PREFIX)
+            || name.starts_with(ARCHIVE_PREFIX)
             || name.starts_with(super::kafka::PREFIX) && *name != KAFKA_TOPIC.variable.name
     };
     for name in env.own_names().filter(is_of_all) {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::asked::{self, Asked, Purpose, day_span};
@@ -196,33 +197,29 @@ impl Entry {
     /// Parses a line of the journal; `None` if it is not one of this version.
     #[must_use]
     pub(crate) fn read(line: &str) -> Option<Self> {
-        let of_this_version = |line: &str| {
-            let entry = serde_json::from_str(line).ok();
-            entry.filter(|entry: &Self| entry.version == VERSION)
-        };
-        if let Some((rest, counts)) = counts_text::take_out(line)
-            && let Some(entry) = of_this_version(&rest)
-            && entry.counts.is_empty()
-        {
-            return Some(Self { counts, ..entry });
-        }
-        of_this_version(line)
+        read_line(line, |entry: &Self| entry.version, |entry| &mut entry.counts)
     }
 
     /// Parses of a line only what the day files hold.
     pub(super) fn read_counts(line: &str) -> Option<CountsOfLine> {
-        let of_this_version = |line: &str| {
-            let read = serde_json::from_str(line).ok();
-            read.filter(|read: &CountsOfLine| read.version == VERSION)
-        };
-        if let Some((rest, counts)) = counts_text::take_out(line)
-            && let Some(read) = of_this_version(&rest)
-            && read.counts.is_empty()
-        {
-            return Some(CountsOfLine { counts, ..read });
-        }
-        of_this_version(line)
+        read_line(line, |read: &CountsOfLine| read.version, |read| &mut read.counts)
     }
+}
+
+/// Parses a line of this version, whose counts have a parser of their own where they are of the usual form.
+fn read_line<T: DeserializeOwned>(line: &str, version: fn(&T) -> u32, counts: fn(&mut T) -> &mut Counts) -> Option<T> {
+    let of_this_version = |line: &str| {
+        let read = serde_json::from_str(line).ok();
+        read.filter(|read| version(read) == VERSION)
+    };
+    if let Some((rest, taken)) = counts_text::take_out(line)
+        && let Some(mut read) = of_this_version(&rest)
+        && counts(&mut read).is_empty()
+    {
+        *counts(&mut read) = taken;
+        return Some(read);
+    }
+    of_this_version(line)
 }
 
 #[cfg(test)]

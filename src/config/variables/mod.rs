@@ -78,7 +78,7 @@ const SECTIONS: &[Section] = &[
         title: "An archive of a fleet (`trailkeeper archive`)",
         intro: "A stream is on when its folder is set, as for `collect`; then its own topic is required. Credentials of services are not \
                 needed. The variables of a fleet and of Kafka count too.",
-        prefix: Some(archive::PREFIX),
+        prefix: Some(fleet::ARCHIVE_PREFIX),
         rows: archive::ROWS,
     },
     Section {

@@ -9,16 +9,15 @@ use std::thread;
 use std::time::Duration;
 
 use rdkafka::client::ClientContext;
-use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::config::{ClientConfig, RDKafkaLogLevel};
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::TopicPartitionList;
 use tokio::sync::{mpsc, watch};
 
+use super::logged::Logged;
 use crate::config::KafkaSettings;
-use crate::env::Secrets;
 use crate::forward::kafka::client::{base_config, explain, is_authorization};
-use crate::http::redaction::without_any;
 use crate::process::awake::Stopwatch;
 
 /// How long one look for news takes at most.
@@ -29,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const LOOK: Duration = Duration::from_secs(2);
 
 /// A member that is silent for so long, in milliseconds, is none any more; unless `KAFKA_PROPERTIES` says otherwise.
-pub(super) const SESSION: [(&str, &str); 2] = [("session.timeout.ms", "10000"), ("heartbeat.interval.ms", "2000")];
+const SESSION: [(&str, &str); 2] = [("session.timeout.ms", "10000"), ("heartbeat.interval.ms", "2000")];
 
 /// What has happened in the group.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +51,16 @@ pub(crate) struct Group {
 
 struct Context {
     events: mpsc::UnboundedSender<GroupEvent>,
-    secrets: Arc<Secrets>,
+    logged: Logged,
 }
 
 impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        let message = without_any(message, &self.secrets.all());
-        tracing::debug!(level = ?level, facility, "librdkafka: {message}");
+        self.logged.log(level, facility, message);
     }
 
-    fn error(&self, _: KafkaError, reason: &str) {
-        let reason = without_any(reason, &self.secrets.all());
-        tracing::debug!("librdkafka: {reason}");
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.logged.error(error, reason);
     }
 }
 
@@ -91,6 +88,22 @@ impl Context {
     }
 }
 
+/// Returns what every member of a group is set up with.
+pub(super) fn member_config(settings: &KafkaSettings, group: &str) -> ClientConfig {
+    let mut config = base_config(settings);
+    config
+        .set("group.id", group)
+        .set("partition.assignment.strategy", "cooperative-sticky")
+        .set("enable.auto.commit", "false")
+        .set("auto.offset.reset", "latest");
+    for (name, value) in SESSION {
+        if settings.properties.iter().all(|(set, _)| set != name) {
+            config.set(name, value);
+        }
+    }
+    config
+}
+
 fn numbers(list: &TopicPartitionList) -> Vec<i32> {
     list.elements().iter().map(|element| element.partition()).collect()
 }
@@ -105,20 +118,12 @@ impl Group {
         (group, topic): (&str, &str),
         events: mpsc::UnboundedSender<GroupEvent>,
     ) -> Result<Self, String> {
-        let mut config = base_config(settings);
-        config
-            .set("group.id", group)
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "latest");
-        for (name, value) in SESSION {
-            if settings.properties.iter().all(|(set, _)| set != name) {
-                config.set(name, value);
-            }
-        }
+        let config = member_config(settings, group);
         let context = Context {
             events: events.clone(),
-            secrets: Arc::clone(&settings.secrets),
+            logged: Logged {
+                secrets: Arc::clone(&settings.secrets),
+            },
         };
         let consumer: BaseConsumer<Context> = config.create_with_context(context).map_err(|error| explain(&error))?;
         consumer.subscribe(&[topic]).map_err(|error| explain(&error))?;

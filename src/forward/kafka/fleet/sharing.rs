@@ -16,10 +16,10 @@ use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaErrorCode;
 
-use super::group::SESSION;
+use super::group::member_config;
 use super::logged::Logged;
 use crate::config::KafkaSettings;
-use crate::forward::kafka::client::{base_config, explain, is_authorization};
+use crate::forward::kafka::client::{explain, is_authorization};
 use crate::process::awake::Stopwatch;
 
 /// The longest wait for one answer.
@@ -134,18 +134,8 @@ impl Sharing {
         (group, member): (&str, &str),
         topics: &BTreeSet<String>,
     ) -> Result<Self, String> {
-        let mut config = base_config(settings);
-        config
-            .set("group.id", group)
-            .set("group.instance.id", format!("{group}.{member}"))
-            .set("partition.assignment.strategy", "cooperative-sticky")
-            .set("enable.auto.commit", "false")
-            .set("auto.offset.reset", "latest");
-        for (name, value) in SESSION {
-            if settings.properties.iter().all(|(set, _)| set != name) {
-                config.set(name, value);
-            }
-        }
+        let mut config = member_config(settings, group);
+        config.set("group.instance.id", format!("{group}.{member}"));
         let context = Context {
             logged: Logged {
                 secrets: Arc::clone(&settings.secrets),
