@@ -166,6 +166,19 @@ pub(super) fn check_dir(arguments: &SettingsArguments) -> Result<Option<PathBuf>
     Ok(folder)
 }
 
+/// Does the same for who reads what all organizations have before it lists them: of a folder that is not there each setting would be
+/// said to be missing.
+///
+/// # Errors
+/// Those of [`check_dir`]; the folder cannot be read.
+pub(super) fn check_readable_dir(arguments: &SettingsArguments) -> Result<Option<PathBuf>, CommandError> {
+    let folder = check_dir(arguments)?;
+    if let Some(folder) = &folder {
+        EnvDir::new(folder).organizations()?;
+    }
+    Ok(folder)
+}
+
 /// Runs a command for each of its organizations, one after the other.
 ///
 /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::error::CommandError;
-use crate::commands::organizations::{Organizations, check_dir};
+use crate::commands::organizations::{Organizations, check_readable_dir};
 use crate::config::{self, ArchiveSettings, ArchiveStream, LogSettings, archive_streams};
 use crate::env::{ConfigErrors, Env, Misnamed};
 use crate::forward::kafka;
@@ -24,7 +24,7 @@ impl ArchiveConfig {
     /// # Errors
     /// All that is wrong with what all organizations have in common, or with an installation without organizations.
     pub(in crate::commands) fn read(arguments: &SettingsArguments) -> Result<Self, CommandError> {
-        let folder = check_dir(arguments)?;
+        let folder = check_readable_dir(arguments)?;
         let env = arguments.load();
         let mut errors = env.errors().clone();
         let common = read_common(&env, &mut errors);

@@ -2,9 +2,9 @@
 
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::error::CommandError;
-use crate::commands::organizations::{Organizations, check_dir};
+use crate::commands::organizations::{Organizations, check_dir, check_readable_dir};
 use crate::config::{self, FleetSettings, FleetStream, LogSettings, fleet_streams, settings_version};
-use crate::env::{ConfigErrors, Env, EnvDir, Misnamed};
+use crate::env::{ConfigErrors, Env, Misnamed};
 use crate::forward::kafka;
 use crate::source::SOURCES;
 
@@ -25,10 +25,7 @@ pub(super) struct FleetConfig {
 /// # Errors
 /// All that is wrong with it.
 pub(super) fn read_fleet(arguments: &SettingsArguments) -> Result<(FleetSettings, LogSettings, Env), CommandError> {
-    if let Some(folder) = check_dir(arguments)? {
-        // Of a folder that is not there each setting would be said to be missing.
-        EnvDir::new(&folder).organizations()?;
-    }
+    check_readable_dir(arguments)?;
     let env = arguments.load();
     let mut errors = env.errors().clone();
     let read = read_common(&env, &mut errors);

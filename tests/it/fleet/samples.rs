@@ -125,12 +125,17 @@ fn the_program_takes_what_the_samples_say_to_it() {
 #[test]
 fn a_folder_that_is_not_there_is_named_and_not_what_would_stand_in_it() {
     let catalog = Catalog::bare();
-    for command in ["init", "run", "status"] {
-        let run = catalog.run(&["fleet", command, "--env-dir", "gone"]);
+    for command in [
+        &["fleet", "init"][..],
+        &["fleet", "run"],
+        &["fleet", "status"],
+        &["archive"],
+    ] {
+        let run = catalog.run(&[command, &["--env-dir", "gone"]].concat());
         let says_so = run
             .stderr
             .contains("--env-dir must be a folder that can be read, not `gone`");
-        assert!(run.code == 1 && says_so, "{command}: {} {}", run.code, run.stderr);
+        assert!(run.code == 1 && says_so, "{command:?}: {} {}", run.code, run.stderr);
         assert!(!run.stderr.contains("FLEET_ID"), "{}", run.stderr);
     }
 }
