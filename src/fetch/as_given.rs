@@ -90,7 +90,7 @@ impl Look {
 impl<'a> AsGiven<'a> {
     /// Creates a reading of the plan's window: the rest of that of a walk, which has kept what it was given.
     pub(crate) fn new(fetcher: &'a Fetcher, plan: WalkPlan) -> Self {
-        fetcher.begin_effort(plan.window);
+        fetcher.begin_as_given(plan);
         Self {
             fetcher,
             plan,
@@ -113,7 +113,12 @@ impl<'a> AsGiven<'a> {
             };
             match halves(part) {
                 Some([older, newer]) if !is_read => self.parts.extend([newer, older]),
-                _ => return self.hand_out(fetched, part.to).map(Some),
+                _ => {
+                    if part != self.plan.window {
+                        self.fetcher.effort().note_short_slice();
+                    }
+                    return self.hand_out(fetched, part.to).map(Some);
+                }
             }
         }
         Ok(None)

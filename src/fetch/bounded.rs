@@ -387,7 +387,7 @@ impl<'a> BoundedWalk<'a> {
         self.refused = Some(self.refused.map_or(asked, |refused| refused.min(asked)));
         if !reaches_far {
             let is_by_load = self.fetcher.learned().is_refused_by_load;
-            self.slices.too_wide(slice, is_by_load);
+            self.slices.too_wide(slice, asked, is_by_load);
         }
         // What was read without finding anything is not proved to be empty by slices that do not reach so far.
         let from = slice.from.min(self.proven_to).max(self.plan.window.from);

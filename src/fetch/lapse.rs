@@ -80,7 +80,6 @@ impl Fetcher {
                 return Err(PageError::Fatal(self.lapses_on(&repeated, &page, request)));
             }
             self.pause_before_look(repeated.looks.saturating_sub(LOOKS - 1)).await;
-            self.effort().note_repeated();
             page = self.first_page(request, can_narrow).await?;
         }
         self.learn(|learned| {

@@ -27,7 +27,7 @@ use crate::window::{Window, bound};
 use agreement::{Agreement, Certainty, Held};
 use completed_range::CompletedRange;
 use credentials::{Credentials, Minting};
-use effort::Effort;
+use effort::{Effort, SoFar};
 use form::{check_form, reject_those_in_the_future};
 use given::Given;
 pub(crate) use given::{LeftOver, WalkEnd};
@@ -241,18 +241,18 @@ pub enum FetchError {
         /// How often it was asked for.
         looks: u32,
     },
-    /// The walk has asked for more than it can need.
+    /// The run has asked for more than it can need.
     #[error(
-        "{address} was asked {requests} times and brought something new {useful} times: that is more than a walk needs, so \
-         it ends here; the service may be in trouble, and the next run continues from here"
+        "{address} was asked {requests} times for what {needed} answers can hold: that is more than a run needs, so it ends \
+         here; the service may be in trouble, and the next run continues from here"
     )]
     Effort {
         /// The request's address, without the query.
         address: String,
         /// How often it was asked.
         requests: u64,
-        /// How many answers brought something new.
-        useful: u64,
+        /// How many answers what was new can be in.
+        needed: u64,
     },
     /// The service counts more records than it gives.
     #[error(
@@ -318,7 +318,7 @@ impl Fetcher {
         Self {
             rate_limiter: RateLimiter::new(source.requests_per_second()),
             reader: Mutex::new(Reader::new(source.kind().shape)),
-            effort: Mutex::new(Effort::new(TimeDelta::zero(), source.page_size(), 0, 0)),
+            effort: Mutex::new(Effort::new(source.page_size())),
             source,
             http,
             policy,
@@ -621,32 +621,47 @@ impl Fetcher {
     fn begin_walk(&self, plan: WalkPlan) {
         self.given().begin(plan);
         self.agreement().begin(plan.window.to);
-        self.begin_effort(plan.window);
+        self.begin_reading(plan.window);
     }
 
-    /// Begins to count the effort anew.
-    fn begin_effort(&self, window: Window) {
-        let (sent, retries) = (self.request_counts().requests, self.retries());
-        *self.effort() = Effort::new(window.to - window.from, self.source.page_size(), sent, retries);
+    /// Begins to count the requests of another reading.
+    fn begin_reading(&self, window: Window) {
+        let sent = self.request_counts().requests;
+        self.effort().begin_walk(window.to - window.from, sent);
+    }
+
+    /// Begins to read what was walked as it is given.
+    fn begin_as_given(&self, plan: WalkPlan) {
+        let sent = self.request_counts().requests;
+        self.effort().begin_as_given(plan.window.to - plan.window.from, sent);
+    }
+
+    /// Saves requests for another reading, as it is given, of what is read.
+    pub(crate) fn expect_another_reading(&self) {
+        self.effort().expect_another_reading();
     }
 
     /// Returns how many requests the walk has made.
     fn walk_requests(&self) -> u64 {
         let sent = self.request_counts().requests;
-        self.effort().requests(sent)
+        self.effort().requests_of_walk(sent)
     }
 
-    /// Ends a walk that asks for more than it can need: a service in trouble is not helped by a storm of requests.
+    /// Ends a run that asks for more than it can need: a service in trouble is not helped by a storm of requests.
     fn check_effort(&self) -> Result<(), PageError> {
-        let (sent, retries) = (self.request_counts().requests, self.retries());
+        let so_far = SoFar {
+            requests: self.request_counts().requests,
+            retries: self.retries(),
+            lapses: self.learned().lapses.into(),
+        };
         let effort = self.effort();
-        if effort.allows(sent, retries) {
+        if effort.allows(so_far) {
             return Ok(());
         }
         Err(PageError::Fatal(FetchError::Effort {
             address: address(&self.source),
-            requests: effort.requests(sent),
-            useful: effort.needed(),
+            requests: so_far.requests,
+            needed: effort.answers(),
         }))
     }
 

@@ -296,6 +296,9 @@ impl Handover {
     /// Walks, and hands on each completed range.
     async fn walk(self, plan: WalkPlan, archived: Vec<Anchor>) -> Result<(), WalkError> {
         let fetcher = Arc::clone(&self.fetcher);
+        if self.files_as_given {
+            fetcher.expect_another_reading();
+        }
         let mut walk = Walk::above(&fetcher, plan, archived);
         let walked = self.hand_on(&mut walk, plan).await;
         self.tell_lapses(walk.has_lapsed()).await?;

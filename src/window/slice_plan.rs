@@ -232,9 +232,14 @@ impl SlicePlan {
         self.light = self.light.saturating_sub(1);
         let longest = self.width.max(slice.width() * GROWTH);
         self.widen(slice.width());
+        let widest = if load.records == 0 {
+            self.widest_of_nothing()
+        } else {
+            self.widest
+        };
         self.width = self
             .width_for(slice.width(), load)
-            .clamp(LEAST_WIDTH, longest.min(self.widest));
+            .clamp(LEAST_WIDTH, longest.min(widest));
     }
 
     /// Adapts the number of records of a slice to how large they are.
@@ -293,9 +298,9 @@ impl SlicePlan {
         });
     }
 
-    /// Handles a slice for which the service could not answer: for what it holds, if it has answered for as long ones. It is
-    /// returned again, and everything after it.
-    pub(crate) fn too_wide(&mut self, slice: Slice, is_by_load: bool) {
+    /// Handles a slice for which the service could not answer, asked for with what is below it in a window of this width: for what it
+    /// holds, if it has answered for as long ones. It is returned again, and everything after it.
+    pub(crate) fn too_wide(&mut self, slice: Slice, asked: TimeDelta, is_by_load: bool) {
         self.widest = (slice.width() / DIVISION).max(LEAST_WIDTH);
         self.light = if is_by_load { LIGHT } else { 0 };
         self.refusals = if is_by_load {
@@ -303,7 +308,7 @@ impl SlicePlan {
         } else {
             (self.refusals + 1).min(MOST_REFUSALS)
         };
-        self.refused = slice.width();
+        self.refused = asked;
         self.since_refusal = 0;
         self.again_from(slice, self.widest);
     }
@@ -320,6 +325,16 @@ impl SlicePlan {
             self.widest = (self.widest * DIVISION).min(WIDEST);
         } else if self.widest * 2 < self.refused {
             self.widest = self.widest * 2;
+        }
+    }
+
+    /// Returns how long a slice may be that is likely to hold nothing. It has nothing to join, and so does not reach further down than
+    /// itself: it may come closer to what was refused.
+    fn widest_of_nothing(&self) -> TimeDelta {
+        if self.is_refused() {
+            self.widest.max(self.refused * 3 / 4)
+        } else {
+            self.widest
         }
     }
 

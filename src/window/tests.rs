@@ -161,13 +161,38 @@ fn what_was_too_wide_once_is_hardly_tried_again() {
         round();
         if slice.width() > TimeDelta::minutes(40) {
             refused += 1;
-            plan.too_wide(slice, false);
+            plan.too_wide(slice, slice.width(), false);
         } else {
             given += 1;
             plan.completed(slice, load(0));
         }
     }
     assert!(given < 2_000 && refused < given / 8, "{refused} in vain, {given} not");
+}
+
+#[test]
+fn what_holds_nothing_is_asked_for_in_slices_nearly_as_long_as_can_be() {
+    for most in [TimeDelta::minutes(10), TimeDelta::minutes(40), TimeDelta::hours(7)] {
+        let mut plan = plan(Window::new(at(0), at(86_400_000 * 30)));
+        let (mut refused, mut given) = (0, 0);
+        let mut round = at_most(100_000);
+        while let Some(slice) = plan.next_slice(None) {
+            round();
+            if slice.width() > most {
+                refused += 1;
+                plan.too_wide(slice, slice.width(), false);
+            } else {
+                given += 1;
+                plan.completed(slice, load(0));
+            }
+        }
+        let least = TimeDelta::days(30).num_seconds() / most.num_seconds();
+        // Each is looked at three times.
+        assert!(
+            given * 3 + refused < least * 4 + 20,
+            "{most}: {refused} in vain, {given} not"
+        );
+    }
 }
 
 #[test]
@@ -235,7 +260,7 @@ proptest! {
             prop_assert_eq!(slice.from, covered);
             let (records, kind) = answers.next().unwrap();
             match kind {
-                0 if slice.is_divisible() => plan.too_wide(slice, false),
+                0 if slice.is_divisible() => plan.too_wide(slice, slice.width(), false),
                 1 if slice.is_divisible() => plan.overflowed(slice, slice.from + slice.width() / 3, load(records)),
                 _ => {
                     plan.completed(slice, load(records));

@@ -146,7 +146,7 @@ impl NumberedWalk {
                     self.is_again = true;
                     (self.total, self.first_total, self.least_total) = (None, None, None);
                     self.has_ended_early = false;
-                    fetcher.begin_effort(self.plan.window);
+                    fetcher.begin_reading(self.plan.window);
                     self.start_again();
                     continue;
                 }
