@@ -104,6 +104,11 @@ impl EnvDir {
         Ok(organizations.collect())
     }
 
+    /// Returns whether an organization of this name can have a file in such a folder.
+    pub(crate) fn can_have(organization: &str) -> bool {
+        organization != COMMON && Organization::check(organization).is_ok()
+    }
+
     /// Reads the settings of an organization.
     pub(crate) fn read(&self, organization: Organization) -> Env {
         let mut errors = ConfigErrors::default();

@@ -25,6 +25,15 @@ impl Organization {
     /// # Errors
     /// It has others, or more than 100 bytes.
     pub(crate) fn new(name: &str) -> Result<Self, InvalidValue> {
+        Self::check(name)?;
+        Ok(Self(kept(name.to_owned())))
+    }
+
+    /// Checks that a name can be that of an organization, and keeps nothing of it.
+    ///
+    /// # Errors
+    /// Those of [`Organization::new`].
+    pub(super) fn check(name: &str) -> Result<(), InvalidValue> {
         let is_right = |c: char| c.is_alphanumeric() || matches!(c, '.' | '_' | '-');
         if !name.starts_with(char::is_alphanumeric) || !name.chars().all(is_right) {
             return Err(InvalidValue::must_shown(
@@ -34,7 +43,7 @@ impl Organization {
         if name.len() > LONGEST {
             return Err(InvalidValue::must_shown(format!("be at most {LONGEST} bytes long")));
         }
-        Ok(Self(kept(name.to_owned())))
+        Ok(())
     }
 
     /// Returns the name.

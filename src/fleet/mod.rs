@@ -1,6 +1,6 @@
 //! A fleet: several members that collect many organizations together, and keep them in Kafka.
 //!
-//! Imports: archive, config, coverage, fetch, forward, fs, http, json, process, record, run, source, window.
+//! Imports: archive, config, coverage, env, fetch, forward, fs, http, json, process, record, run, source, window.
 //!
 //! Organizations are in buckets (`bucket`), the partitions of the topic of the state; the members of a consumer group share them out
 //! (`member`). Who has a bucket begins with its transactional id, which fences the one before, reads its state (`state`,

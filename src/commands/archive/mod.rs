@@ -49,6 +49,12 @@ pub(crate) struct Arguments {
     #[arg(long)]
     from_start: bool,
 
+    /// Exit with 3 if something was rejected, although everything else is filed
+    ///
+    /// That is what no day file can hold, and messages that are no stream's. It is kept, with the reason, and counts once.
+    #[arg(long, requires = "once")]
+    strict: bool,
+
     /// Print JSON instead of tables
     #[arg(long)]
     pub(super) json: bool,
@@ -96,18 +102,32 @@ pub(super) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
             Ok::<_, ArchiveError>((archivist.report(), ended))
         })
     });
-    let (report, ended) = worked.await.map_err(CommandError::start)?.map_err(error)?;
-    show(arguments, &report, &failed)?;
-    ended.map_err(error)?;
-    if !arguments.once {
-        return Ok(Exit::Complete);
+    let (mut report, ended) = worked.await.map_err(CommandError::start)?.map_err(error)?;
+    if let Some(warning) = report.not_begun().filter(|_| arguments.once) {
+        tracing::warn!("{warning}");
+        report.warnings.push(warning);
     }
-    let of_settings = if failed.is_empty() {
-        Exit::Complete
-    } else {
+    let exit = exit(arguments, &report, &failed);
+    show(arguments, &report, (&failed, exit))?;
+    ended.map_err(error)?;
+    Ok(exit)
+}
+
+/// Returns the exit code of one that ends when everything is filed. Another one ends when it is told to, which is no failure.
+fn exit(arguments: &Arguments, report: &ArchiveReport, failed: &[(String, String)]) -> Exit {
+    if !arguments.once {
+        return Exit::Complete;
+    }
+    let has_rejected = arguments.strict && report.has_rejected();
+    if has_rejected {
+        tracing::error!("something was rejected, and --strict allows none");
+    }
+    let least = if has_rejected || !failed.is_empty() {
         Exit::StreamFailed
+    } else {
+        Exit::Complete
     };
-    Ok(report.exit().max(of_settings))
+    report.exit().max(least)
 }
 
 fn error(error: ArchiveError) -> CommandError {
@@ -135,22 +155,21 @@ struct ShownFailed<'a> {
     error: &'a str,
 }
 
-fn show(arguments: &Arguments, report: &ArchiveReport, failed: &[(String, String)]) -> Result<(), CommandError> {
+fn show(
+    arguments: &Arguments,
+    report: &ArchiveReport,
+    (failed, exit): (&[(String, String)], Exit),
+) -> Result<(), CommandError> {
     if !arguments.json {
         return Ok(print_text(arguments.verbosity, || text(report))?);
     }
-    let exit = if failed.is_empty() {
-        report.exit()
-    } else {
-        report.exit().max(Exit::StreamFailed)
-    };
     let failed = failed
         .iter()
         .map(|(organization, error)| ShownFailed { organization, error });
     let shown = Shown {
         report,
         failed_organizations: failed.collect(),
-        exit_code: if arguments.once { exit as u8 } else { 0 },
+        exit_code: exit as u8,
     };
     Ok(print_json(None, &shown)?)
 }
@@ -195,7 +214,7 @@ fn text(report: &ArchiveReport) -> String {
     };
     let hosts = report.hosts().into_iter();
     let hosts = hosts.map(|(host, count)| format!("\nPartitions that {host} writes: {count}.\n"));
-    let problems = report.sentences().into_iter().map(|problem| format!("\n{problem}\n"));
+    // What is wrong is in the log.
     format!("The group {group}: {own} partitions are written here, {others} are not.\n{table}")
-        + &hosts.chain(problems).collect::<String>()
+        + &hosts.collect::<String>()
 }

@@ -27,9 +27,17 @@ const LINES_BETWEEN_COUNTS: usize = 64;
 const RELEASED: &str = "the fleet has given its catalog back to one machine, so it is not written to here: take its folder out of the settings \
                         of the archive";
 
-/// What is said of a catalog that one machine has collected.
-const ONE_MACHINES: &str = "its catalog is one that this machine has collected, and no fleet has taken it over, so it is not written to here: \
-                            `trailkeeper fleet adopt` has the fleet go on from it; or name an empty folder";
+/// Says of a catalog that one machine has collected why it is not written to. A fleet that has collected the stream cannot go on from it.
+fn of_one_machine(has_state: bool) -> FilingError {
+    let advice = if has_state {
+        "the fleet has collected the stream by itself, and cannot go on from it any more: keep it as it is, and name an empty folder"
+    } else {
+        "`trailkeeper fleet adopt` has the fleet go on from it; or name an empty folder"
+    };
+    FilingError::Refused(format!(
+        "its catalog is one that this machine has collected, and no fleet has taken it over, so it is not written to here: {advice}"
+    ))
+}
 
 /// Why something cannot be filed.
 #[derive(Debug, thiserror::Error)]
@@ -174,6 +182,21 @@ pub(super) fn claim(target: Target<'_>, state: &StreamState, excluded: Option<&C
     opened.write(line)
 }
 
+/// Checks that a catalog is this fleet's, or nobody's, before anything is read for it.
+///
+/// # Errors
+/// If it is another fleet's, or one machine's, or cannot be read.
+pub(super) fn check(stream: &ArchiveStream, fleet: &str, state: Option<&StreamState>) -> Result<(), FilingError> {
+    let place = &stream.place;
+    match Fed::read(&place.location)? {
+        // What is released is for one machine to go on with, and is told when something comes of it.
+        None if state.is_some_and(|state| state.is_released) => Ok(()),
+        None if is_collected_here(place)? => Err(of_one_machine(state.is_some())),
+        Some(other) if other.fleet != fleet => Err(FilingError::Refused(other.sentence())),
+        None | Some(_) => Ok(()),
+    }
+}
+
 /// Returns what a catalog holds that its journal calls complete for what this state is of.
 ///
 /// # Errors
@@ -198,7 +221,7 @@ impl<'a> Opened<'a> {
         let lock = Arc::new(Lock::acquire_between_runs(&place.location, "archive", now)?);
         match Fed::read(&place.location)? {
             None if is_released => return Err(FilingError::Refused(RELEASED.to_owned())),
-            None if is_collected_here(place)? => return Err(FilingError::Refused(ONE_MACHINES.to_owned())),
+            None if is_collected_here(place)? => return Err(of_one_machine(true)),
             None => drop(Fed::begin(&place.location, fleet, now)?),
             Some(fed) if fed.fleet == fleet => {}
             Some(other) => return Err(FilingError::Refused(other.sentence())),
@@ -297,6 +320,11 @@ impl<'a> Opened<'a> {
         let newest = times.find(|time| *time <= self.now);
         let Dedup { new, .. } = archive.deduplicate_by_content(batch)?;
         let before = self.count_before(archive, date)?;
+        let held = self.counts.get(&date).or(self.standing.counts.get(&date));
+        if held.is_none_or(|held| held.all() < before.all()) && before.all() > 0 {
+            // A process that was killed has written to it, and all that comes may be there already.
+            self.counts.insert(date, before);
+        }
         let (appended, is_appended) = Incomplete::split(archive.append(&new));
         if let Some(appended) = appended {
             let written = &new.records()[..appended.records as usize];
@@ -533,6 +561,34 @@ mod tests {
             "what is not claimed is a gap"
         );
         assert_eq!(standing.newest.unwrap().end, End::Stopped);
+    }
+
+    #[test]
+    fn a_day_that_a_killed_process_has_written_is_counted_although_everything_comes_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let stream = stream(folder.path());
+        file(target(&stream), &state(), load(&["a"])).1.unwrap();
+        let killed = |id: &str, date: &str| {
+            let record = record(id, &format!("{date}T10:00:00Z"));
+            let mut opened = Opened::of(target(&stream), false).unwrap();
+            let mut line = opened.line(&state(), End::Open, &Filed::default());
+            line.filing = BTreeSet::from([date.parse().unwrap()]);
+            opened.write(line).unwrap();
+            fs::write(
+                folder.path().join(format!("tfc_{date}.log")),
+                format!("{}\n", record.line),
+            )
+            .unwrap();
+            let mut load = Load::default();
+            load.add(Incoming::Record(record));
+            load
+        };
+        let load = killed("b", "2026-01-03");
+        let (filed, done) = file(target(&stream), &state(), load);
+        assert!(done.is_ok() && filed.duplicates() == 1, "{filed:?} {done:?}");
+        let counts = standing(&stream).counts;
+        let lines: Vec<_> = counts.values().map(|counted| counted.lines).collect();
+        assert_eq!(lines, [1, 1], "{counts:?}");
     }
 
     #[test]

@@ -23,22 +23,25 @@ const ENOUGH: usize = 16 << 20;
 /// In how many catalogs is written at a time.
 const MOST_THREADS: usize = 8;
 
-/// What came, by stream, and from which partitions.
+/// What came, by stream, and from which message of which partitions on.
 #[derive(Debug, Default)]
 pub(super) struct Loads {
-    all: BTreeMap<String, (Load, BTreeSet<i32>)>,
+    all: BTreeMap<String, (Load, BTreeMap<i32, i64>)>,
     bytes: usize,
 }
 
+/// What could not be filed, by stream: from which message of which partitions on.
+pub(super) type NotFiled = BTreeMap<String, BTreeMap<i32, i64>>;
+
 impl Loads {
     /// Adds something that came from a partition.
-    pub(super) fn add(&mut self, name: &str, partition: i32, incoming: Incoming) {
+    pub(super) fn add(&mut self, name: &str, (partition, offset): (i32, i64), incoming: Incoming) {
         if !self.all.contains_key(name) {
             self.all.insert(name.to_owned(), Default::default());
         }
-        if let Some((load, partitions)) = self.all.get_mut(name) {
+        if let Some((load, firsts)) = self.all.get_mut(name) {
             self.bytes += load.add(incoming);
-            partitions.insert(partition);
+            firsts.entry(partition).or_insert(offset);
         }
     }
 
@@ -47,9 +50,10 @@ impl Loads {
         self.bytes >= ENOUGH
     }
 
-    /// Returns whether the state of the fleet says nothing of a stream of which something came.
-    pub(super) fn lacks_state(&self, known: &KnownStreams) -> bool {
-        self.all.keys().any(|name| known.get(name).is_none())
+    /// Returns the streams of which something came and the state of the fleet says nothing.
+    pub(super) fn without_state(&self, known: &KnownStreams) -> BTreeSet<String> {
+        let names = self.all.keys().filter(|name| known.get(name).is_none());
+        names.cloned().collect()
     }
 }
 
@@ -61,6 +65,8 @@ struct FiledStream {
     reader: Reader,
     /// The last line of the fleet that was noted in the journal.
     claimed: Option<Entry>,
+    /// Whether its catalog was found to be one of this fleet, or of nobody.
+    is_checked: bool,
     report: StreamReport,
 }
 
@@ -91,6 +97,7 @@ impl FiledStreams {
                 home: (stream.topic.clone(), bucket_of(stream.place.name(), count)),
                 reader: Reader::new(stream.place.kind.shape),
                 claimed: None,
+                is_checked: false,
                 report: StreamReport {
                     organization: stream
                         .place
@@ -115,6 +122,11 @@ impl FiledStreams {
         self.all.contains_key(name)
     }
 
+    /// Returns whether they are of organizations, which have names.
+    pub(super) fn are_of_organizations(&self) -> bool {
+        self.all.values().any(|filed| filed.stream.place.organization.is_some())
+    }
+
     /// Returns the partition in which a stream is, if the settings have it.
     pub(super) fn home(&self, name: &str) -> Option<&Partition> {
         self.all.get(name).map(|filed| &filed.home)
@@ -131,9 +143,9 @@ impl FiledStreams {
         at_home.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Reads a message with what reads the records of a stream.
-    pub(super) fn read(&mut self, name: &str, read: impl FnOnce(&mut Reader) -> Option<Incoming>) -> Option<Incoming> {
-        read(&mut self.all.get_mut(name)?.reader)
+    /// Reads a message with what reads the records of a stream; `None` if the settings do not have it.
+    pub(super) fn read<T>(&mut self, name: &str, read: impl FnOnce(&mut Reader) -> T) -> Option<T> {
+        Some(read(&mut self.all.get_mut(name)?.reader))
     }
 
     /// Returns what the catalog of a stream holds by its own journal, if the settings have it.
@@ -147,15 +159,15 @@ impl FiledStreams {
         Ok(day_writer::covered_here(&filed.stream, state, (self.clock)())?)
     }
 
-    /// Files what came; returns the partitions of which something could not be, which is noted with its stream.
-    pub(super) fn file(&mut self, loads: Loads, known: &KnownStreams, note: &MemberNote) -> BTreeSet<i32> {
+    /// Files what came; returns what could not be, which is noted with its stream.
+    pub(super) fn file(&mut self, loads: Loads, known: &KnownStreams, note: &MemberNote) -> NotFiled {
         let now = (self.clock)();
-        let (mut stuck, mut stateless, mut work) = (BTreeSet::new(), Vec::new(), Vec::new());
-        for (name, (load, partitions)) in loads.all {
+        let (mut not_filed, mut stateless, mut work) = (NotFiled::new(), Vec::new(), Vec::new());
+        for (name, (load, firsts)) in loads.all {
             match (known.get(&name), self.all.get(&name)) {
                 (Some(state), Some(filed)) => {
                     let target = self.target(&name, filed, note, now);
-                    work.push((name, load, partitions, state, target));
+                    work.push((name, load, firsts, state, target));
                 }
                 _ => {
                     let problem = match known.problem_with(&name) {
@@ -164,29 +176,30 @@ impl FiledStreams {
                                  its members write to?"
                             .to_owned(),
                     };
-                    stuck.extend(partitions);
+                    not_filed.insert(name.clone(), firsts);
                     stateless.push((name, problem));
                 }
             }
         }
-        let done = in_threads(work, |(name, load, partitions, state, target)| {
+        let done = in_threads(work, |(name, load, firsts, state, target)| {
             let (filed, result) = day_writer::file(target, state, load);
-            (name, partitions, filed, result)
+            (name, firsts, filed, result)
         });
         for (name, problem) in stateless {
             if let Some(filed) = self.all.get_mut(&name) {
                 filed.report.problem = Some(problem);
             }
         }
-        for (name, partitions, filed, result) in done {
+        for (name, firsts, filed, result) in done {
+            let Some(stream) = self.all.get_mut(&name) else {
+                continue;
+            };
             if result.is_err() {
-                stuck.extend(partitions);
+                not_filed.insert(name, firsts);
             }
-            if let Some(stream) = self.all.get_mut(&name) {
-                stream.note(filed, result);
-            }
+            stream.note(filed, result);
         }
-        stuck
+        not_filed
     }
 
     fn target<'a>(&'a self, name: &str, filed: &'a FiledStream, note: &MemberNote, now: DateTime<Utc>) -> Target<'a> {
@@ -200,16 +213,38 @@ impl FiledStreams {
         }
     }
 
-    /// Notes in the journals what the fleet has covered, of the streams in these partitions; returns whether there was something to note.
+    /// Looks at the catalogs of the streams in these partitions that were not looked at yet, or could not be written to: one that is not this
+    /// fleet's is told at once, and not when the first record comes.
+    pub(super) fn check(&mut self, known: &KnownStreams, own: &BTreeMap<Partition, i64>) {
+        let fleet = self.fleet.as_str();
+        let new = self.all.iter_mut().filter(|(_, filed)| !filed.is_checked);
+        for (name, filed) in new.filter(|(_, filed)| own.contains_key(&filed.home)) {
+            match day_writer::check(&filed.stream, fleet, known.get(name)) {
+                Ok(()) => filed.is_checked = true,
+                Err(error) => filed.note_problem(&error),
+            }
+        }
+    }
+
+    /// Returns whether the catalog of a stream was found to be another's.
+    pub(super) fn is_refused(&self, name: &str) -> bool {
+        self.all
+            .get(name)
+            .is_some_and(|filed| !filed.is_checked && filed.report.problem.is_some())
+    }
+
+    /// Notes in the journals what the fleet has covered, of the streams for which all of it is filed; returns whether there was something
+    /// to note.
     pub(super) fn claim(
         &mut self,
         known: &KnownStreams,
-        own: &BTreeMap<Partition, i64>,
+        is_filed: impl Fn(&str, &Partition) -> bool,
         note: &mut MemberNote,
     ) -> bool {
         let now = (self.clock)();
         let news = self.all.iter().filter_map(|(name, filed)| {
-            let state = known.get(name).filter(|_| own.contains_key(&filed.home))?;
+            let is_whole = filed.report.problem.is_none() && is_filed(name, &filed.home);
+            let state = known.get(name).filter(|_| is_whole)?;
             let excluded = note
                 .progress(&filed.home)
                 .and_then(|progress| progress.excluded.get(name));

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::env::EnvDir;
 use crate::fleet::message::{FORM, PART, REASON, form};
 use crate::forward::kafka::fleet::Taken;
 use crate::forward::message::header;
@@ -21,18 +22,55 @@ pub(super) enum Incoming {
     Revised(Rejected),
 }
 
-/// Returns the stream of a message, as `ORGANIZATION/STREAM` or `/STREAM`; `None` if it says none, as one that no fleet has sent.
-pub(super) fn stream_of(message: &Taken<'_>) -> Option<String> {
-    let stream = message.header(header::STREAM)?;
-    Some(format!(
-        "{}/{stream}",
-        message.header(header::ORGANIZATION).unwrap_or_default()
-    ))
+/// Why a message is no stream's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Stray {
+    /// No header says of which stream it is.
+    NoStream,
+    /// None says of which organization, and the archive is of organizations.
+    NoOrganization,
+    /// The organization has a name that no file of settings can have.
+    Unnameable(String),
+    /// It is a tombstone: the topics of a fleet have none.
+    NoValue,
 }
 
-/// Reads a message of an audit topic; `None` if it has no value.
-pub(super) fn of_audit(message: &Taken<'_>, reader: &mut Reader) -> Option<Incoming> {
-    Some(record_or_rejected(message.value?, reader))
+impl Stray {
+    /// Says that; with the name that it has, or without.
+    pub(super) fn reason(&self, with_name: bool) -> String {
+        match self {
+            Self::NoStream => "it says of no stream".to_owned(),
+            Self::NoOrganization => "it says of no organization".to_owned(),
+            Self::Unnameable(name) if with_name => {
+                let name: String = name.chars().take(60).collect();
+                format!("no file can be named after its organization `{}`", name.escape_debug())
+            }
+            Self::Unnameable(_) => "no file can be named after its organization".to_owned(),
+            Self::NoValue => "it has no value".to_owned(),
+        }
+    }
+}
+
+/// Returns the stream of a message, as `ORGANIZATION/STREAM` or `/STREAM`, and its value.
+///
+/// # Errors
+/// If it is no stream's, as one that no fleet has sent: `of_organizations` says whether the archive is of organizations, which have names.
+pub(super) fn stream_of<'a>(message: &Taken<'a>, of_organizations: bool) -> Result<(String, &'a [u8]), Stray> {
+    let stream = message.header(header::STREAM).ok_or(Stray::NoStream)?;
+    let organization = message.header(header::ORGANIZATION).unwrap_or_default();
+    if organization.is_empty() && of_organizations {
+        return Err(Stray::NoOrganization);
+    }
+    if !organization.is_empty() && !EnvDir::can_have(organization) {
+        return Err(Stray::Unnameable(organization.to_owned()));
+    }
+    let value = message.value.ok_or(Stray::NoValue)?;
+    Ok((format!("{organization}/{stream}"), value))
+}
+
+/// Reads the value of a message of an audit topic.
+pub(super) fn of_audit(value: &[u8], reader: &mut Reader) -> Incoming {
+    record_or_rejected(value, reader)
 }
 
 /// Reads a message of the topic of what is rejected, or all parts of one.
@@ -64,7 +102,7 @@ pub(super) fn of_aside(message: &Whole, reader: &mut Reader) -> Option<Incoming>
 }
 
 /// Returns a JSON value as a line, and the hash of it.
-fn line_of(text: &str, reader: &mut Reader) -> Option<(String, u128)> {
+pub(super) fn line_of(text: &str, reader: &mut Reader) -> Option<(String, u128)> {
     match reader.read(text) {
         Ok(record) => Some((record.line.to_string(), record.identity.content)),
         Err(ReadError::Rejected(rejected)) => Some((rejected.line.to_string(), rejected.content)),
@@ -116,22 +154,17 @@ struct Collected {
 }
 
 impl Parts {
-    /// Takes a message; returns it, or what it completes.
-    pub(super) fn take(&mut self, message: &Taken<'_>) -> Option<Whole> {
-        let value = message.value?;
+    /// Takes a message of a stream, with its value; returns it, or what it completes, and where that begins.
+    pub(super) fn take(&mut self, name: &str, value: &[u8], message: &Taken<'_>) -> Option<(i64, Whole)> {
         let whole = |value: Vec<u8>| Whole {
             form: message.header(FORM).unwrap_or(form::RECORD).to_owned(),
             reason: message.header(REASON).unwrap_or_default().to_owned(),
             value,
         };
         let Some((number, parts)) = message.header(PART).and_then(numbers) else {
-            return Some(whole(value.to_vec()));
+            return Some((message.offset, whole(value.to_vec())));
         };
-        let key = (
-            message.partition,
-            stream_of(message).unwrap_or_default(),
-            message.key.to_vec(),
-        );
+        let key = (message.partition, name.to_owned(), message.key.to_vec());
         let mut collected = match self.0.remove(&key) {
             Some(collected) if number > 1 => collected,
             // Those before were read by nobody, as of a transaction that was read from its middle: nothing is made of it.
@@ -150,7 +183,7 @@ impl Parts {
         collected.count = number;
         collected.value.extend_from_slice(value);
         if collected.count == parts {
-            return Some(whole(collected.value));
+            return Some((collected.offset, whole(collected.value)));
         }
         self.0.insert(key, collected);
         None
@@ -183,7 +216,8 @@ mod tests {
 
     fn aside(value: &str, form: &str) -> Incoming {
         let headers = [("stream", "tfc"), (FORM, form), (REASON, "why")];
-        let whole = Parts::default().take(&Taken::of(value, &headers)).unwrap();
+        let message = Taken::of(value, &headers);
+        let whole = Parts::default().take("/tfc", value.as_bytes(), &message).unwrap().1;
         of_aside(&whole, &mut reader()).unwrap()
     }
 
@@ -206,36 +240,49 @@ mod tests {
     #[test]
     fn what_nobody_of_a_fleet_has_sent_is_rejected() {
         for value in ["no JSON", "[]", "{}"] {
-            let message = Taken::of(value, &[]);
-            assert!(
-                matches!(of_audit(&message, &mut reader()), Some(Incoming::Rejected(_))),
-                "{value}"
-            );
-            assert_eq!(stream_of(&message), None);
+            let read = of_audit(value.as_bytes(), &mut reader());
+            assert!(matches!(read, Incoming::Rejected(_)), "{value}");
         }
-        let message = Taken::of(RECORD, &[("stream", "tfc"), ("organization", "acme")]);
-        assert_eq!(stream_of(&message).as_deref(), Some("acme/tfc"));
+    }
+
+    #[test]
+    fn a_message_is_of_a_stream_that_settings_can_have_or_of_none() {
+        let of = |headers: &[(&'static str, &'static str)], of_organizations| {
+            stream_of(&Taken::of(RECORD, headers), of_organizations).map(|(name, _)| name)
+        };
+        let (stream, acme) = (("stream", "tfc"), ("organization", "acme"));
+        assert_eq!(of(&[stream, acme], true), Ok("acme/tfc".to_owned()));
+        assert_eq!(of(&[stream], false), Ok("/tfc".to_owned()));
+        assert_eq!(of(&[stream], true), Err(Stray::NoOrganization));
+        assert_eq!(of(&[acme], true), Err(Stray::NoStream));
+        for name in ["../../etc", "common", "a b", ".", "a\n"] {
+            let unnameable = Err(Stray::Unnameable(name.to_owned()));
+            assert_eq!(of(&[stream, ("organization", name)], false), unnameable);
+        }
+        let mut tombstone = Taken::of("", &[stream, acme]);
+        tombstone.value = None;
+        assert_eq!(stream_of(&tombstone, true), Err(Stray::NoValue));
     }
 
     #[test]
     fn parts_are_put_together_in_their_order_and_nothing_is_made_of_a_rest() {
-        let part = |value, part, offset| {
+        let take = |parts: &mut Parts, value: &'static str, part, offset| {
             let mut message = Taken::of(value, &[]).with(PART, part);
             message.offset = offset;
-            message
+            parts.take("/tfc", value.as_bytes(), &message)
         };
         let mut parts = Parts::default();
         assert_eq!(
-            parts.take(&part("b", "2/3", 6)),
+            take(&mut parts, "b", "2/3", 6),
             None,
             "its first one was read by nobody"
         );
-        assert_eq!(parts.take(&part("a", "1/3", 7)), None);
-        assert_eq!(parts.take(&part("b", "2/3", 8)), None);
+        assert_eq!(take(&mut parts, "a", "1/3", 7), None);
+        assert_eq!(take(&mut parts, "b", "2/3", 8), None);
         assert_eq!((parts.first_of(0), parts.first_of(1)), (Some(7), None));
-        assert_eq!(parts.take(&part("c", "3/3", 9)).unwrap().value, b"abc");
+        assert_eq!(take(&mut parts, "c", "3/3", 9).unwrap().1.value, b"abc");
         assert_eq!(parts.first_of(0), None);
-        assert_eq!(parts.take(&part("x", "1/1", 10)).unwrap().value, b"x");
-        assert_eq!(parts.take(&part("y", "nonsense", 11)).unwrap().value, b"y");
+        assert_eq!(take(&mut parts, "x", "1/1", 10).unwrap().1.value, b"x");
+        assert_eq!(take(&mut parts, "y", "nonsense", 11).unwrap().1.value, b"y");
     }
 }

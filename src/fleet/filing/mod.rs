@@ -6,11 +6,13 @@
 //! that is says the state of the fleet (`known_streams`), as far as all that was committed with it is filed.
 
 mod archivist;
+mod batch;
 mod day_writer;
 mod filed_streams;
 mod incoming;
 mod known_streams;
 mod member_note;
 pub(crate) mod report;
+mod strays;
 
 pub(crate) use archivist::{ArchiveError, Archivist, ArchivistOptions};

@@ -1,6 +1,6 @@
 //! What a member of an archive has done, and how it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
 use serde::Serialize;
@@ -23,8 +23,12 @@ pub(crate) struct ArchiveReport {
     pub(crate) streams: Vec<StreamReport>,
     /// Streams that the topics have and the settings have not.
     pub(crate) unknown: Vec<String>,
+    /// How many messages were kept since the start that are no stream's.
+    pub(crate) rejected: u64,
     /// Why it could not go on, or not begin, with something that is not of one stream or partition.
     pub(crate) problems: Vec<String>,
+    /// What is to be known since the start, and is no failure by itself.
+    pub(crate) warnings: Vec<String>,
 }
 
 /// A partition that is the member's.
@@ -39,12 +43,14 @@ pub(crate) struct PartitionReport {
 }
 
 /// A partition that is another member's.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(crate) struct ElsewhereReport {
     pub(crate) topic: String,
     pub(crate) partition: i32,
     /// The host of that member.
     pub(crate) host: String,
+    /// Whether that is in the group now, or Kafka does not say.
+    pub(crate) present: bool,
 }
 
 /// What was filed of a stream since the member was started.
@@ -72,7 +78,7 @@ pub(crate) struct StreamReport {
 }
 
 impl ArchiveReport {
-    /// Returns the exit code for how it stands.
+    /// Returns the exit code for how it stands at the end.
     #[must_use]
     pub(crate) fn exit(&self) -> Exit {
         let failed = self.streams.iter().filter(|stream| stream.problem.is_some());
@@ -85,9 +91,54 @@ impl ArchiveReport {
         });
         let is_wrong = !self.problems.is_empty()
             || !self.unknown.is_empty()
+            || self.not_begun > 0
+            || self.why_idle().is_some()
             || self.partitions.iter().any(|partition| partition.problem.is_some());
         let own = if is_wrong { Exit::StreamFailed } else { Exit::Complete };
         of_streams.fold(own, Exit::max)
+    }
+
+    /// Returns whether something came that no day file can hold.
+    #[must_use]
+    pub(crate) fn has_rejected(&self) -> bool {
+        self.rejected > 0 || self.streams.iter().any(|stream| stream.rejected > 0)
+    }
+
+    /// Says why a member has nothing to do although what is to be done is done by nobody.
+    #[must_use]
+    pub(crate) fn why_idle(&self) -> Option<String> {
+        let absent: BTreeSet<_> = self.elsewhere.iter().filter(|one| !one.present).collect();
+        if !self.partitions.is_empty() || absent.is_empty() {
+            return None;
+        }
+        let (count, group) = (absent.len(), &self.group);
+        let hosts: BTreeSet<_> = absent.iter().map(|one| one.host.as_str()).collect();
+        let hosts = hosts.into_iter().collect::<Vec<_>>().join(", ");
+        Some(format!(
+            "no partition is this member's, and {count} are filed by nobody: another member has begun with them on {hosts}, which is not in the \
+             group `{group}`. Start it there, or move its day files and its ARCHIVE_FOLDER here; if its disk is lost for good, run this \
+             one with --take-over once"
+        ))
+    }
+
+    /// Says that a member has nothing to do since others do all of it.
+    #[must_use]
+    pub(crate) fn notice(&self) -> Option<String> {
+        let is_idle = self.partitions.is_empty() && self.not_begun == 0 && self.why_idle().is_none();
+        let hosts = self.hosts().into_keys().collect::<Vec<_>>().join(", ");
+        (is_idle && !hosts.is_empty())
+            .then(|| format!("no partition is this member's: {hosts} files all of them, and what nobody has begun with would be its own"))
+    }
+
+    /// Says that partitions wait for somebody who begins with them.
+    #[must_use]
+    pub(crate) fn not_begun(&self) -> Option<String> {
+        let (count, group) = (self.not_begun, &self.group);
+        (count > 0).then(|| {
+            format!(
+                "nobody has begun with {count} partitions, which the group `{group}` has assigned to other members, or not yet: run it again"
+            )
+        })
     }
 
     /// Returns everything that is wrong, in sentences.

@@ -4,6 +4,7 @@ mod archive;
 mod crew;
 mod ledger;
 mod members;
+mod obstacles;
 mod paper;
 mod passing;
 mod samples;

@@ -46,6 +46,11 @@ impl<'a> Taken<'a> {
             .map(|(_, value)| *value)
     }
 
+    /// Returns all headers that are text.
+    pub(crate) fn headers(&self) -> impl Iterator<Item = (&'a str, &'a str)> {
+        self.headers.iter().copied()
+    }
+
     #[cfg(test)]
     pub(crate) fn of(value: &'a str, headers: &[(&'a str, &'a str)]) -> Self {
         Self {
@@ -84,6 +89,13 @@ pub(crate) struct Bounds {
     pub(crate) stable: i64,
     /// Up to here something is written, whatever becomes of it. It was asked for before `stable`.
     pub(crate) high: i64,
+}
+
+impl Bounds {
+    /// Returns whether all that is written is decided.
+    pub(crate) fn is_decided(&self) -> bool {
+        self.stable >= self.high
+    }
 }
 
 /// Reads partitions of any topics.

@@ -197,6 +197,25 @@ impl Sharing {
             .then(|| (assigned.partitions.clone(), assigned.since.awake()))
     }
 
+    /// Returns the members that are in the group now. One that has ended stays for as long as its session lasts. It blocks.
+    ///
+    /// # Errors
+    /// If Kafka does not say; the text says why.
+    pub(crate) fn present(&self) -> Result<BTreeSet<String>, String> {
+        let asked = self
+            .consumer
+            .fetch_group_list(Some(&self.group), SLICE.min(self.timeout));
+        let list = asked.map_err(|error| explain(&error))?;
+        // Brokers make the id of a member of the name that it has given itself.
+        let prefix = format!("{}.", self.group);
+        let members = list.groups().iter().flat_map(|group| group.members().iter());
+        let names = members.filter_map(|member| {
+            let (name, _) = member.id().strip_prefix(&prefix)?.split_once('-')?;
+            Some(name.to_owned())
+        });
+        Ok(names.collect())
+    }
+
     /// Returns what the group knows of these partitions; nothing of those with which nobody has begun. It blocks.
     ///
     /// # Errors

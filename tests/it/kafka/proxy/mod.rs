@@ -117,6 +117,8 @@ impl Ahead {
             ApiKey::SyncGroup => self.coordinator.sync(&head, reader).await,
             ApiKey::Heartbeat => self.coordinator.beat(&head, reader),
             ApiKey::LeaveGroup => self.coordinator.leave(&head, reader),
+            ApiKey::ListGroups => self.coordinator.list(&head),
+            ApiKey::DescribeGroups => self.coordinator.describe_all(&head, reader),
             ApiKey::OffsetCommit => return self.coordinator.commit(&head, reader, &frame),
             ApiKey::DescribeConfigs => self.configs.describe(&head, reader),
             ApiKey::CreateTopics => {

@@ -58,6 +58,9 @@ impl Coordinator {
         broker.set_api_versions(ApiKey::LeaveGroup, 0, 3);
         // The version whose requests are rewritten.
         broker.set_api_versions(ApiKey::OffsetCommit, 7, 7);
+        // The versions in which librdkafka asks who is in a group.
+        broker.set_api_versions(ApiKey::ListGroups, 0, 0);
+        broker.set_api_versions(ApiKey::DescribeGroups, 0, 0);
         Self::default()
     }
 
@@ -194,6 +197,39 @@ impl Coordinator {
                     .end()
             }
         }
+    }
+
+    /// The names of all groups.
+    pub(super) fn list(&self, head: &Head) -> Vec<u8> {
+        Writer::bare(head)
+            .int16(0)
+            .array(&self.names(), |writer, name| writer.string(name).string("consumer"))
+            .end()
+    }
+
+    /// Who is in these groups.
+    pub(super) fn describe_all(&self, head: &Head, mut reader: Reader<'_>) -> Vec<u8> {
+        let names = reader.array(Reader::string);
+        let answer = Writer::bare(head).array(&names, |writer, name| {
+            let groups = self.0.lock().unwrap();
+            let members = groups.groups.get(name).map(|group| group.members.iter().collect());
+            let members: Vec<_> = members.unwrap_or_default();
+            writer
+                .int16(0)
+                .string(name)
+                .string("Stable")
+                .string("consumer")
+                .string("")
+                .array(&members, |writer, (id, member)| {
+                    writer
+                        .string(id)
+                        .string("")
+                        .string("")
+                        .bytes(&[])
+                        .bytes(&member.assignment)
+                })
+        });
+        answer.end()
     }
 
     /// The broker keeps offsets, and knows no members: whether one may commit is decided here.

@@ -6,30 +6,33 @@
 //!
 //! All of it is done by one thread, which polls for the group in between.
 
+mod beginning;
+mod owning;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
-use super::filed_streams::{FiledStreams, Loads};
-use super::incoming::{Incoming, Parts, of_aside, of_audit, stream_of};
+use super::batch::{Batch, Held};
+use super::filed_streams::FiledStreams;
+use super::incoming::{Parts, of_aside, of_audit, stream_of};
 use super::known_streams::KnownStreams;
-use super::member_note::{BASE, MemberNote, NoteError, Progress};
+use super::member_note::{BASE, MemberNote, NoteError};
 use super::report::{ArchiveReport, ElsewhereReport, PartitionReport};
+use super::strays::Strays;
 use crate::archive::{Location, Lock, LockError};
 use crate::config::{ArchiveSettings, ArchiveStream};
-use crate::coverage::{Covered, Entry};
-use crate::fleet::bucket::bucket_of;
-use crate::fleet::state::StreamState;
-use crate::forward::kafka::fleet::{
-    Bounds, Partition, PartitionReader, ReadEnd, Sharing, SharingError, Standing, Taken, Topics,
-};
+use crate::coverage::Entry;
+use crate::forward::kafka::fleet::{Bounds, Partition, PartitionReader, ReadEnd, Sharing, SharingError, Taken, Topics};
 use crate::process::awake::Stopwatch;
-use crate::process::host_name::host_name;
 use crate::process::shutdown::Shutdown;
+use beginning::gone;
+use owning::Owner;
 
 /// A member begins with a partition that nobody has begun with when it was assigned for so long: those that are started together share.
 const SETTLED: Duration = Duration::from_secs(5);
@@ -37,7 +40,7 @@ const SETTLED: Duration = Duration::from_secs(5);
 /// How long the group is polled for at a time.
 const TICK: Duration = Duration::from_millis(100);
 
-/// A member that reads to the end and ends waits so long for what is not decided yet.
+/// A member that reads to the end and ends waits so long for what is not decided yet, and for what others may still begin with.
 const UNDECIDED: Duration = Duration::from_secs(10);
 
 /// What a member is told.
@@ -112,10 +115,8 @@ impl From<SharingError> for RoundEnd {
 struct Round {
     /// Whether the group has shared out the partitions, and this member has begun with those that it may begin with.
     is_settled: bool,
-    /// Whether all that was written before is filed.
-    is_proved: bool,
-    /// Whether something stands in the way, which no waiting mends.
-    is_stuck: bool,
+    /// Whether something may come of waiting: what is not decided, what nobody has begun with, who has ended without a word.
+    is_open: bool,
 }
 
 /// What is done while it is waited for messages: the group is polled, and it is looked whether to stop.
@@ -146,54 +147,10 @@ impl Idle {
     }
 }
 
-/// What was read of a topic, and is not filed yet.
-struct Batch {
-    topic: String,
-    loads: Loads,
-    /// Up to where each partition is read, and up to where it is filed.
-    next: BTreeMap<i32, i64>,
-    filed: BTreeMap<i32, i64>,
-    /// What is set aside, in parts; `None` in an audit topic.
-    parts: Option<Parts>,
-    /// Partitions of which something could not be filed in this round.
-    stuck: BTreeSet<i32>,
-}
-
-impl Batch {
-    fn of(topic: &str, starts: &BTreeMap<i32, i64>, parts: Option<Parts>) -> Self {
-        Self {
-            topic: topic.to_owned(),
-            loads: Loads::default(),
-            next: starts.clone(),
-            filed: starts.clone(),
-            parts,
-            stuck: BTreeSet::new(),
-        }
-    }
-
-    /// Notes that what was read is filed, but for these partitions; returns up to where the others are, where that is further.
-    fn note_filed(&mut self, stuck: BTreeSet<i32>) -> BTreeMap<i32, i64> {
-        self.stuck.extend(stuck);
-        let mut news = BTreeMap::new();
-        for (partition, next) in &self.next {
-            if self.stuck.contains(partition) {
-                continue;
-            }
-            let open = self.parts.as_ref().and_then(|parts| parts.first_of(*partition));
-            let next = open.map_or(*next, |open| open.min(*next));
-            if self.filed.insert(*partition, next) != Some(next) {
-                news.insert(*partition, next);
-            }
-        }
-        news
-    }
-}
-
 /// A member.
 pub(crate) struct Archivist {
     options: ArchivistOptions,
     location: Location,
-    _lock: Lock,
     note: MemberNote,
     /// How many partitions each audit topic has.
     counts: BTreeMap<String, i32>,
@@ -206,13 +163,24 @@ pub(crate) struct Archivist {
     shutdown: Shutdown,
     /// The partitions that are this member's, and up to where the group thinks they are filed.
     own: BTreeMap<Partition, i64>,
-    /// The others, and the host of the member whose they are.
-    elsewhere: BTreeMap<Partition, Option<String>>,
+    /// The others, and the member whose they are.
+    elsewhere: BTreeMap<Partition, Option<Owner>>,
+    /// Who is in the group, if Kafka says so, and others have partitions.
+    present: Option<BTreeSet<String>>,
+    /// What could not be filed of each topic.
+    held: BTreeMap<String, Held>,
+    strays: Strays,
     /// Why a partition is not gone on with.
     stuck: BTreeMap<Partition, String>,
     /// The partitions that were begun anew, since all is to be read once more.
     begun_anew: BTreeSet<Partition>,
+    /// Streams of which messages stood in other partitions than theirs.
+    astray: BTreeSet<String>,
+    /// Streams of which the state says nothing, although it was read again for them.
+    stateless: BTreeSet<String>,
     problems: Vec<String>,
+    /// What is to be known since the start.
+    warnings: Vec<String>,
     /// Where the partitions of the topic of what is rejected begin.
     aside_lows: BTreeMap<i32, i64>,
     /// Whether the state was read again while records were.
@@ -231,7 +199,7 @@ impl Archivist {
         let fleet = &settings.fleet;
         let location = Location::new(&settings.folder, BASE, "log");
         let location = location.map_err(|error| ArchiveError::Folder(error.to_string()))?;
-        let lock = Lock::acquire_for_run(&location, "archive", (options.clock)())?;
+        let lock = Arc::new(Lock::acquire_for_run(&location, "archive", (options.clock)())?);
         let note = MemberNote::read_or_begin(&location, &fleet.id, &settings.group)?;
         let topics: BTreeSet<String> = options.streams.iter().map(|stream| stream.topic.clone()).collect();
         let (counts, buckets, aside_count) = count_partitions(settings, &topics).map_err(ArchiveError::Kafka)?;
@@ -243,7 +211,7 @@ impl Archivist {
             reader: Rc::new(reader()?),
             sharing: Rc::new(sharing.map_err(ArchiveError::Kafka)?),
             location,
-            _lock: lock,
+            strays: Strays::of(lock),
             note,
             counts,
             aside_count,
@@ -251,9 +219,14 @@ impl Archivist {
             shutdown: shutdown.clone(),
             own: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
+            present: None,
+            held: BTreeMap::new(),
             stuck: BTreeMap::new(),
             begun_anew: BTreeSet::new(),
+            astray: BTreeSet::new(),
+            stateless: BTreeSet::new(),
             problems: Vec::new(),
+            warnings: Vec::new(),
             aside_lows: BTreeMap::new(),
             is_state_newer: false,
             said: BTreeSet::new(),
@@ -273,7 +246,7 @@ impl Archivist {
             match self.round() {
                 Ok(round) if once && round.is_settled => {
                     let waited = settled.get_or_insert_with(Stopwatch::start).awake();
-                    if round.is_proved || round.is_stuck || waited > UNDECIDED {
+                    if !round.is_open || waited > UNDECIDED {
                         return Ok(());
                     }
                 }
@@ -282,7 +255,7 @@ impl Archivist {
                 Err(RoundEnd::Fatal(error)) => return Err(error),
                 Err(RoundEnd::Kafka(problem)) if once => return Err(ArchiveError::Kafka(problem)),
                 Err(RoundEnd::Kafka(problem)) => {
-                    self.say(&problem);
+                    self.complain(&problem);
                     self.problems = vec![problem];
                 }
             }
@@ -298,9 +271,28 @@ impl Archivist {
     }
 
     /// Says what is wrong, once for as long as it is.
-    fn say(&mut self, problem: &str) {
+    fn complain(&mut self, problem: &str) {
         if self.said.insert(problem.to_owned()) {
             tracing::error!("{problem}");
+        }
+    }
+
+    /// Says everything that is to be said, once for as long as it is so.
+    fn say(&mut self) {
+        let report = self.report();
+        let (problems, warnings) = (report.sentences(), &report.warnings);
+        let notice = report.notice();
+        let is_said =
+            |said: &String| problems.contains(said) || warnings.contains(said) || notice.as_ref() == Some(said);
+        self.said.retain(is_said);
+        problems.iter().for_each(|problem| self.complain(problem));
+        for warning in warnings {
+            if self.said.insert(warning.clone()) {
+                tracing::warn!("{warning}");
+            }
+        }
+        if let Some(notice) = notice.filter(|notice| self.said.insert(notice.clone())) {
+            tracing::info!("{notice}");
         }
     }
 
@@ -315,6 +307,7 @@ impl Archivist {
         let read = self.known.read_on(|| idle.look());
         idle.end_of(read)?;
         self.is_state_newer = false;
+        self.streams.check(&self.known, &self.own);
         self.begin(&lows)?;
         self.note_origins()?;
         let bounds = self.bounds()?;
@@ -323,22 +316,53 @@ impl Archivist {
         self.aside_lows = of_aside
             .map(|((_, partition), bounds)| (*partition, bounds.low))
             .collect();
-        let has_grown = self.note_grown();
+        let grown = self.note_grown();
         self.read_audit(&bounds)?;
         self.read_aside(&bounds)?;
-        let is_decided = bounds.values().all(|bounds| bounds.stable >= bounds.high);
-        let is_proved = is_decided && self.stuck.is_empty() && !has_grown && !self.is_state_newer;
-        if is_proved && self.streams.claim(&self.known, &self.own, &mut self.note) {
-            self.store()?;
+        self.claim(&bounds, &grown)?;
+        if is_settled {
+            self.say();
         }
-        let problems = self.report().sentences();
-        self.said.retain(|said| problems.contains(said));
-        problems.iter().for_each(|problem| self.say(problem));
+        let is_decided = bounds.values().all(Bounds::is_decided);
+        let not_begun = self.elsewhere.values().any(Option::is_none);
+        // One that has ended is in the group for a while.
+        let mut owners = self.elsewhere.values().flatten();
+        let may_be_gone = self.own.is_empty() && owners.all(|owner| self.is_present(owner));
         Ok(Round {
             is_settled,
-            is_proved,
-            is_stuck: !self.stuck.is_empty() || has_grown,
+            is_open: !is_decided || self.is_state_newer || not_begun || may_be_gone,
         })
+    }
+
+    /// Notes what the fleet has covered of each stream whose messages are all filed that were written before the state was read: those of
+    /// its partition, and of the topic of what is rejected.
+    fn claim(&mut self, bounds: &BTreeMap<Partition, Bounds>, grown: &BTreeSet<String>) -> Result<(), RoundEnd> {
+        if self.is_state_newer {
+            return Ok(());
+        }
+        let is_whole =
+            |(partition, bounds): (&Partition, &Bounds)| bounds.is_decided() && !self.stuck.contains_key(partition);
+        let aside_topic = self.aside_topic();
+        let (mut open, mut is_aside_open) = (BTreeSet::new(), false);
+        for (partition, _) in bounds.iter().filter(|entry| !is_whole(*entry)) {
+            is_aside_open |= partition.0 == aside_topic;
+            open.insert(partition.clone());
+        }
+        let held: BTreeSet<String> = self.held.values().flat_map(Held::streams).cloned().collect();
+        let (own, astray) = (&self.own, &self.astray);
+        let is_filed = |name: &str, home: &Partition| {
+            own.contains_key(home)
+                && !is_aside_open
+                && !held.contains(name)
+                && !grown.contains(&home.0)
+                && !open.contains(home)
+                // A stream that stands in several partitions is whole when all are.
+                && (open.is_empty() || !astray.contains(name))
+        };
+        if self.streams.claim(&self.known, is_filed, &mut self.note) {
+            self.store()?;
+        }
+        Ok(())
     }
 
     fn idle(&self) -> Idle {
@@ -349,210 +373,8 @@ impl Archivist {
         }
     }
 
-    /// Finds which partitions are this member's, and begins to own those that nobody has begun with and the group has assigned to it.
-    /// Returns whether there is nothing to wait for.
-    fn find_own(&mut self) -> Result<bool, RoundEnd> {
-        let Some((assigned, stood)) = self.sharing.assigned() else {
-            return Ok(false);
-        };
-        let all: Vec<Partition> = self
-            .counts
-            .iter()
-            .flat_map(|(topic, count)| (0..*count).map(move |partition| (topic.clone(), partition)))
-            .collect();
-        let standings = self.sharing.standings(all.iter().cloned()).map_err(RoundEnd::Kafka)?;
-        let is_settled = stood >= SETTLED;
-        self.own.clear();
-        self.elsewhere.clear();
-        let mut wanted = BTreeMap::new();
-        for partition in all {
-            let may_begin = is_settled && assigned.contains(&partition);
-            match standings.get(&partition).map(Owned::by) {
-                Some((Some((member, _)), offset)) if member == self.note.member => {
-                    self.own.insert(partition, offset);
-                }
-                Some((Some((_, host)), _)) => {
-                    if may_begin && self.options.take_over {
-                        wanted.insert(partition, None);
-                    } else {
-                        self.leave_to(partition, host);
-                    }
-                }
-                // Nobody has begun with it, or the group has forgotten that, as it does when it had no member for long.
-                _ => match self.note.progress(&partition) {
-                    Some(progress) => drop(wanted.insert(partition, Some(progress.next))),
-                    None if may_begin => drop(wanted.insert(partition, None)),
-                    None => drop(self.elsewhere.insert(partition, None)),
-                },
-            }
-        }
-        self.claim_all(wanted)?;
-        Ok(is_settled)
-    }
-
-    /// A partition is another member's.
-    fn leave_to(&mut self, partition: Partition, host: String) {
-        if self.note.progress(&partition).is_some() {
-            let (topic, number) = &partition;
-            tracing::error!(topic, number, host, "another member has taken the partition over");
-            self.note.let_go(&partition);
-        }
-        self.elsewhere.insert(partition, Some(host));
-    }
-
-    /// Says in the group that partitions are this member's, from these offsets on or from their beginning, and looks whether they are.
-    fn claim_all(&mut self, wanted: BTreeMap<Partition, Option<i64>>) -> Result<(), RoundEnd> {
-        if wanted.is_empty() {
-            return Ok(());
-        }
-        let mut offsets = BTreeMap::new();
-        for (partition, offset) in wanted {
-            let offset = match offset {
-                Some(offset) => offset,
-                None => {
-                    self.reader
-                        .bounds(&partition.0, partition.1)
-                        .map_err(RoundEnd::Kafka)?
-                        .low
-                }
-            };
-            offsets.insert(partition, offset);
-        }
-        let filed = offsets.iter().map(|(partition, offset)| (partition, *offset));
-        if let Err(problem) = self.sharing.note_filed(filed, &self.signature()) {
-            // The group shares out anew: in a while.
-            tracing::debug!("partitions are not begun with yet: {problem}");
-            return Ok(());
-        }
-        let standings = self.sharing.standings(offsets.into_keys()).map_err(RoundEnd::Kafka)?;
-        for (partition, standing) in standings {
-            match Owned::by(&standing) {
-                (Some((member, _)), offset) if member == self.note.member => {
-                    self.own.insert(partition, offset);
-                }
-                _ => drop(self.elsewhere.insert(partition, None)),
-            }
-        }
-        Ok(())
-    }
-
-    /// Returns what this member says with each offset.
-    fn signature(&self) -> String {
-        let host = host_name().unwrap_or_else(|| "member".to_owned());
-        format!("{} {host}", self.note.member)
-    }
-
-    fn is_new(&self, partition: &Partition) -> bool {
-        self.note.progress(partition).is_none()
-    }
-
-    /// Returns where the partitions begin with which this member begins, and the topic of what is rejected with them: before the state is
-    /// read, so that what is gone by then is in it.
-    fn lows_of_new(&self) -> Result<BTreeMap<Partition, i64>, RoundEnd> {
-        let new: Vec<_> = self
-            .own
-            .keys()
-            .filter(|partition| self.is_new(partition))
-            .cloned()
-            .collect();
-        let of_aside = (0..self.aside_count).map(|partition| (self.aside_topic(), partition));
-        let asked = new.iter().cloned().chain(of_aside.filter(|_| !new.is_empty()));
-        let low = |partition: Partition| {
-            let bounds = self.reader.bounds(&partition.0, partition.1).map_err(RoundEnd::Kafka)?;
-            Ok((partition, bounds.low))
-        };
-        asked.map(low).collect()
-    }
-
     fn aside_topic(&self) -> String {
         self.options.settings.fleet.rejected_topic.clone()
-    }
-
-    /// Begins with partitions that are new. What was covered before, and whose lines may be gone from Kafka, is never called complete.
-    fn begin(&mut self, lows: &BTreeMap<Partition, i64>) -> Result<(), RoundEnd> {
-        let aside_topic = self.aside_topic();
-        let of_aside = |(partition, _): &(&Partition, &i64)| partition.0 == aside_topic;
-        let aside: BTreeMap<i32, i64> = lows
-            .iter()
-            .filter(of_aside)
-            .map(|((_, partition), low)| (*partition, *low))
-            .collect();
-        let new = lows.iter().filter(|entry| !of_aside(entry));
-        for (partition, low) in new {
-            let mut progress = Progress {
-                next: *low,
-                ..Progress::default()
-            };
-            self.exclude(partition, (*low, &aside), &mut progress.excluded)?;
-            tracing::info!(topic = partition.0, partition = partition.1, from = low, "begun with");
-            self.note.begin(partition, progress);
-        }
-        if lows.is_empty() { Ok(()) } else { self.store() }
-    }
-
-    /// Adds to what is never called complete of the streams of a partition what the fleet has covered by now, and their catalogs do not hold:
-    /// nothing, if all messages of a stream are there from these offsets on.
-    fn exclude(
-        &self,
-        partition: &Partition,
-        (low, aside): (i64, &BTreeMap<i32, i64>),
-        excluded: &mut BTreeMap<String, Covered>,
-    ) -> Result<(), RoundEnd> {
-        let count = self.counts.get(&partition.0).copied().unwrap_or(1);
-        for (name, state) in self.known.all() {
-            if bucket_of(name.trim_start_matches('/'), count) != partition.1 {
-                continue;
-            }
-            let begun = state.origin.as_ref();
-            let is_whole = low <= begun.map_or(0, |origin| origin.offset)
-                && aside.iter().all(|(partition, low)| {
-                    let begun = begun.and_then(|origin| origin.aside.get(*partition as usize));
-                    low <= begun.unwrap_or(&0)
-                });
-            if !is_whole {
-                let missing = self.not_here(name, state, &state.run.sum.covered)?;
-                let all = excluded.entry(name.clone()).or_default();
-                missing.spans().iter().for_each(|span| all.add(*span));
-            }
-        }
-        excluded.retain(|_, covered| !covered.spans().is_empty());
-        Ok(())
-    }
-
-    /// Returns what of these spans the catalog of a stream does not hold, by its own journal.
-    fn not_here(&self, name: &str, state: &StreamState, spans: &Covered) -> Result<Covered, RoundEnd> {
-        let here = self.streams.covered_here(name, state);
-        let here = here.map_err(|error| RoundEnd::Fatal(ArchiveError::Folder(error.to_string())))?;
-        let mut missing = spans.clone();
-        here.spans().iter().for_each(|span| missing.remove(*span));
-        Ok(missing)
-    }
-
-    /// Notes which streams the fleet has from the catalog of one machine: what that had covered is in no message, so it is complete only in
-    /// that catalog.
-    fn note_origins(&mut self) -> Result<(), RoundEnd> {
-        let mut news = Vec::new();
-        for (name, state) in self.known.all() {
-            let Some(origin) = &state.origin else { continue };
-            let Some(home) = self.streams.home(name).filter(|home| self.own.contains_key(*home)) else {
-                continue;
-            };
-            let noted = self.note.progress(home).and_then(|progress| progress.origins.get(name));
-            if noted != Some(&origin.id) {
-                let missing = self.not_here(name, state, &origin.covered)?;
-                news.push((home.clone(), name.clone(), origin.id.clone(), missing));
-            }
-        }
-        let has_news = !news.is_empty();
-        for (home, name, id, missing) in news {
-            let Some(progress) = self.note.progress_mut(&home) else {
-                continue;
-            };
-            let all = progress.excluded.entry(name.clone()).or_default();
-            missing.spans().iter().for_each(|span| all.add(*span));
-            progress.origins.insert(name, id);
-        }
-        if has_news { self.store() } else { Ok(()) }
     }
 
     fn store(&self) -> Result<(), RoundEnd> {
@@ -575,20 +397,18 @@ impl Archivist {
         asked.map(bounds).collect()
     }
 
-    /// Notes which topics have more partitions than when this member began; returns whether some have.
-    fn note_grown(&mut self) -> bool {
+    /// Notes which topics have more partitions than when this member began; returns them.
+    fn note_grown(&mut self) -> BTreeSet<String> {
         let grown = self.note.grown(&self.counts);
         let problems = grown.iter().map(|(topic, count, noted)| {
             format!(
-                "the topic `{topic}` has {count} partitions, and had {noted} when this archive began: streams are in others by now, of which \
-                 other members may have the rest, so nothing is called complete any more; begin another archive, with another \
+                "the topic `{topic}` has {count} partitions, and had {noted} when this archive began: its streams are in others by now, of \
+                 which other members may have the rest, so none of them is called complete any more; begin another archive, with another \
                  ARCHIVE_GROUP and empty folders"
             )
         });
-        let problems: Vec<_> = problems.collect();
-        let has_grown = !problems.is_empty();
         self.problems.extend(problems);
-        has_grown
+        grown.iter().map(|(topic, ..)| (*topic).to_owned()).collect()
     }
 
     /// Reads the audit topics.
@@ -607,7 +427,7 @@ impl Archivist {
                     starts.insert(partition.1, start);
                 }
             }
-            self.read_topic(Batch::of(&topic, &starts, None), &starts, bounds)?;
+            self.read_topic((&topic, None), &starts, bounds)?;
         }
         Ok(())
     }
@@ -645,20 +465,6 @@ impl Archivist {
         Ok(Some(start))
     }
 
-    /// Goes on from here, although what was before may be gone: what the fleet has covered by now, and is not known to be here, is never
-    /// called complete. From the very beginning of the topics nothing can be missing.
-    fn accept_missing(&mut self, partition: &Partition, (from, low): (i64, i64)) -> Result<(), RoundEnd> {
-        let Some(mut progress) = self.note.progress(partition).cloned() else {
-            return Ok(());
-        };
-        let aside = self.aside_lows.clone();
-        self.exclude(partition, (low, &aside), &mut progress.excluded)?;
-        progress.claimed.clear();
-        progress.next = from;
-        self.note.begin(partition, progress);
-        self.store()
-    }
-
     /// Reads the topic of what is rejected: all of it, since a stream can be in any of its partitions.
     fn read_aside(&mut self, bounds: &BTreeMap<Partition, Bounds>) -> Result<(), RoundEnd> {
         let topic = self.aside_topic();
@@ -684,9 +490,12 @@ impl Archivist {
             starts.insert(partition.1, start);
         }
         let is_all = starts.len() as i32 == self.aside_count;
-        self.read_topic(Batch::of(&topic, &starts, Some(Parts::default())), &starts, bounds)?;
-        let is_read = is_all && !self.stuck.keys().any(|(found, _)| *found == topic);
-        if is_new && is_read {
+        self.read_topic((&topic, Some(Parts::default())), &starts, bounds)?;
+        let is_held = self
+            .held
+            .get(&topic)
+            .is_some_and(|held| held.streams().next().is_some());
+        if is_new && is_all && !is_held {
             self.note.aside_for = at_home;
             self.store()?;
         }
@@ -696,14 +505,16 @@ impl Archivist {
     /// Reads partitions of a topic to their ends, and files what came.
     fn read_topic(
         &mut self,
-        mut batch: Batch,
+        (topic, parts): (&str, Option<Parts>),
         starts: &BTreeMap<i32, i64>,
         bounds: &BTreeMap<Partition, Bounds>,
     ) -> Result<(), RoundEnd> {
-        let (reader, idle, topic) = (Rc::clone(&self.reader), self.idle(), batch.topic.clone());
+        let before = self.held.remove(topic).unwrap_or_default();
+        let mut batch = Batch::of(topic, starts, parts, before);
+        let (reader, idle) = (Rc::clone(&self.reader), self.idle());
         let mut failed = None;
         let read = reader.read_to_end(
-            &topic,
+            topic,
             starts,
             || idle.look(),
             |message| match self.take(&mut batch, &message) {
@@ -720,77 +531,87 @@ impl Archivist {
         let ended = idle.end_of(read);
         if ended.is_ok() {
             // What is behind the last message is no message: markers of transactions, and what was aborted.
-            for (partition, next) in &mut batch.next {
-                let stable = bounds
-                    .get(&(topic.clone(), *partition))
-                    .map_or(0, |bounds| bounds.stable);
-                *next = stable.max(*next);
+            for partition in starts.keys() {
+                let bounds = bounds.get(&(topic.to_owned(), *partition));
+                batch.note_read(*partition, bounds.map_or(0, |bounds| bounds.stable));
             }
         }
         // Also after an error: what was read is there.
         let flushed = self.flush(&mut batch);
-        for partition in batch.stuck {
-            let problem = "something of it could not be filed".to_owned();
-            self.stuck.insert((topic.clone(), partition), problem);
-        }
+        self.held.insert(topic.to_owned(), batch.into_held());
         ended.and(flushed)
     }
 
     fn take(&mut self, batch: &mut Batch, message: &Taken<'_>) -> Result<(), RoundEnd> {
-        if batch.stuck.contains(&message.partition) {
-            return Ok(());
+        batch.note_read(message.partition, message.offset + 1);
+        match stream_of(message, self.streams.are_of_organizations()) {
+            Ok((name, value)) => self.take_of_stream(batch, message, (&name, value)),
+            Err(stray) => self.strays.take(&batch.topic, message, &stray),
         }
-        batch.next.insert(message.partition, message.offset + 1);
-        if let Some((name, incoming)) = self.incoming(batch, message) {
-            batch.loads.add(&name, message.partition, incoming);
-        }
-        if batch.loads.is_enough() {
+        if batch.loads.is_enough() || self.strays.is_enough() {
             self.flush(batch)
         } else {
             Ok(())
         }
     }
 
-    /// Returns what is to be filed of a message.
-    fn incoming(&mut self, batch: &mut Batch, message: &Taken<'_>) -> Option<(String, Incoming)> {
-        let Some(name) = stream_of(message) else {
-            self.problems.push(format!(
-                "the message {} of `{}`, partition {}, says of no stream: it is not of a fleet, and is passed over",
-                message.offset, batch.topic, message.partition
-            ));
-            return None;
-        };
-        if let Some(parts) = &mut batch.parts {
-            if !self.streams.is_at_home(&name, &self.own) {
-                return None;
-            }
-            let whole = parts.take(message)?;
-            let incoming = self.streams.read(&name, |reader| of_aside(&whole, reader))?;
-            return Some((name, incoming));
+    /// Adds what is to be filed of a message.
+    fn take_of_stream(&mut self, batch: &mut Batch, message: &Taken<'_>, (name, value): (&str, &[u8])) {
+        let place = (message.partition, message.offset);
+        if batch.parts.is_none() {
+            return self.take_record(batch, place, (name, value));
         }
-        if !self.streams.has(&name) {
-            let partition = (batch.topic.clone(), message.partition);
+        if !self.streams.is_at_home(name, &self.own) || batch.passes_over(name, place) {
+            return;
+        }
+        if self.streams.is_refused(name) {
+            return batch.hold(name, place);
+        }
+        let whole = batch.parts.as_mut().and_then(|parts| parts.take(name, value, message));
+        let Some((first, whole)) = whole else { return };
+        if let Some(Some(incoming)) = self.streams.read(name, |reader| of_aside(&whole, reader)) {
+            batch.add(name, (message.partition, first), incoming);
+        }
+    }
+
+    fn take_record(&mut self, batch: &mut Batch, place: (i32, i64), (name, value): (&str, &[u8])) {
+        let partition = (batch.topic.clone(), place.0);
+        let Some(home) = self.streams.home(name) else {
             if let Some(progress) = self.note.progress_mut(&partition) {
-                progress.skipped.entry(name.clone()).or_insert(message.offset);
+                progress.skipped.entry(name.to_owned()).or_insert(place.1);
             }
-            return None;
+            return;
+        };
+        if *home != partition && !self.astray.contains(name) {
+            self.astray.insert(name.to_owned());
         }
-        let incoming = self.streams.read(&name, |reader| of_audit(message, reader))?;
-        Some((name, incoming))
+        if batch.passes_over(name, place) {
+            return;
+        }
+        if self.streams.is_refused(name) {
+            return batch.hold(name, place);
+        }
+        if let Some(incoming) = self.streams.read(name, |reader| of_audit(value, reader)) {
+            batch.add(name, place, incoming);
+        }
     }
 
     /// Files what came, notes on disk how far that is, and tells the group.
     fn flush(&mut self, batch: &mut Batch) -> Result<(), RoundEnd> {
         let loads = std::mem::take(&mut batch.loads);
-        if loads.lacks_state(&self.known) {
+        let stateless = loads.without_state(&self.known);
+        if !stateless.is_subset(&self.stateless) {
             // The first records of a stream came after the state was read; it was written before them.
             let idle = self.idle();
             let read = self.known.read_on(|| idle.look());
             self.is_state_newer = true;
             idle.end_of(read)?;
+            self.stateless.extend(loads.without_state(&self.known));
         }
-        let stuck = self.streams.file(loads, &self.known, &self.note);
-        let news = batch.note_filed(stuck);
+        let kept = self.strays.keep((self.options.clock)());
+        kept.map_err(|error| RoundEnd::Fatal(ArchiveError::Folder(error.to_string())))?;
+        let not_filed = self.streams.file(loads, &self.known, &self.note);
+        let news = batch.note_filed(not_filed);
         if news.is_empty() {
             return Ok(());
         }
@@ -833,13 +654,15 @@ impl Archivist {
             topic: partition.0.clone(),
             partition: partition.1,
             next: self.note.progress(partition).map_or(0, |progress| progress.next),
-            problem: self.stuck.get(partition).cloned(),
+            problem: self.stuck.get(partition).cloned().or_else(|| self.held_back(partition)),
         });
-        let elsewhere = self.elsewhere.iter().filter_map(|((topic, partition), host)| {
+        let elsewhere = self.elsewhere.iter().filter_map(|((topic, partition), owner)| {
+            let owner = owner.as_ref()?;
             Some(ElsewhereReport {
                 topic: topic.clone(),
                 partition: *partition,
-                host: host.clone()?,
+                host: owner.host.clone(),
+                present: self.is_present(owner),
             })
         });
         let own = self.own.keys().filter_map(|partition| self.note.progress(partition));
@@ -852,49 +675,29 @@ impl Archivist {
             .iter()
             .filter(|(partition, _)| !self.own.contains_key(*partition));
         let aside = aside.map(|((topic, partition), problem)| format!("{topic}, partition {partition}: {problem}"));
-        ArchiveReport {
+        let mut report = ArchiveReport {
             fleet: self.note.fleet.clone(),
             group: self.note.group.clone(),
             member: self.note.member.clone(),
             partitions: partitions.collect(),
             elsewhere: elsewhere.collect(),
-            not_begun: self.elsewhere.values().filter(|host| host.is_none()).count(),
+            not_begun: self.elsewhere.values().filter(|owner| owner.is_none()).count(),
             streams: self.streams.reports(&self.own),
             unknown: unknown.into_iter().collect(),
+            rejected: self.strays.count(),
             problems: self.problems.iter().cloned().chain(aside).collect(),
-        }
+            warnings: self.warnings.iter().cloned().chain(self.strays.sentences()).collect(),
+        };
+        report.warnings.extend(report.why_idle());
+        report
     }
-}
 
-/// Reads what a member says with an offset.
-struct Owned;
-
-impl Owned {
-    /// Returns the member and its host, if it is one's, and the offset.
-    fn by(standing: &Standing) -> (Option<(String, String)>, i64) {
-        let is_id = |text: &str| text.len() == 16 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        let said = standing.said.split_once(' ').filter(|(member, _)| is_id(member));
-        let said = said.map(|(member, host)| (member.to_owned(), host.to_owned()));
-        (said, standing.offset)
+    /// Says which streams hold a partition back.
+    fn held_back(&self, partition: &Partition) -> Option<String> {
+        let held = self.held.get(&partition.0)?.streams_of(partition.1);
+        let names: Vec<_> = held.map(|name| name.trim_start_matches('/')).collect();
+        (!names.is_empty()).then(|| format!("what came of {} could not be filed", names.join(", ")))
     }
-}
-
-/// Says that messages are gone before they were read, if it is so.
-fn gone(start: i64, bounds: &Bounds) -> Option<String> {
-    let advice =
-        "restore what other archives have of them, and go on with --accept-missing: what they covered is a gap then";
-    if start < bounds.low {
-        let (first, last) = (start, bounds.low - 1);
-        return Some(format!(
-            "its messages {first} to {last} are gone from Kafka before they were read; {advice}"
-        ));
-    }
-    (start > bounds.high).then(|| {
-        format!(
-            "it ends at {}, and was read up to {start}: the topic was made anew, and what it held is gone; {advice}",
-            bounds.high
-        )
-    })
 }
 
 /// Returns how many partitions each of these topics has, that of the state, and that of what is rejected.

@@ -1,0 +1,249 @@
+//! What stands in the way of an archive: it holds back what it has to, and no more, and it is told.
+
+use std::fs;
+use std::time::Duration;
+
+use rdkafka::ClientConfig;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer, ThreadedProducer};
+use serde_json::{Value, json};
+
+use super::archive::{LogServer, appended, kept};
+use super::crew::{Crew, STREAMS};
+use super::ledger::Verdict;
+use super::storm::Fleet;
+use crate::kafka::broker::Broker;
+use crate::support::{PATIENCE, wait_until};
+
+/// The streams that `archive --json` shows, as `ORGANIZATION/STREAM`, for which something is so.
+fn streams(shown: &Value, is_so: impl Fn(&Value) -> bool) -> Vec<String> {
+    let streams = shown["streams"].as_array().unwrap().iter();
+    let names = streams.filter(|stream| is_so(stream));
+    names
+        .map(|stream| stream["stream"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// A message that no fleet has sent, to any partition.
+struct Stray<'a> {
+    value: Option<&'a str>,
+    headers: &'a [(&'a str, &'a str)],
+}
+
+fn send(broker: &Broker, topic: &str, strays: &[Stray<'_>]) {
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", broker.address());
+    let producer: ThreadedProducer<DefaultProducerContext> = config.create().unwrap();
+    for Stray { value, headers } in strays {
+        let headers = headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+            let value = Some(*value);
+            headers.insert(Header { key, value })
+        });
+        let mut record = BaseRecord::<str, str>::to(topic).key("key").headers(headers);
+        record.payload = *value;
+        producer.send(record).map_err(|(error, _)| error).unwrap();
+    }
+    producer.flush(Duration::from_secs(30)).unwrap();
+}
+
+#[test]
+fn a_stream_that_cannot_be_filed_holds_back_no_other() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 7);
+    let ledger = kept(&broker, &crew);
+    let server = LogServer::new(&crew, "one", "one");
+    let folder = server.folder.join("days/org02/MAIL");
+    fs::remove_dir(&folder).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    let (code, shown) = server.once(&[]);
+    assert_eq!((code, appended(&shown)), (3, 180), "{shown}");
+    assert_eq!(
+        streams(&shown, |stream| !stream["problem"].is_null()),
+        ["org02/yandex-mail"],
+        "{shown}"
+    );
+    assert_eq!(
+        streams(&shown, |stream| stream["fleet_run_at"].is_null()),
+        ["org02/yandex-mail"],
+        "{shown}"
+    );
+    // What is waited for is where it was, whatever came behind it.
+    let again = server.once(&[]).1;
+    assert_eq!(
+        (appended(&again), streams(&again, |stream| stream["duplicates"] != 0)),
+        (0, vec![])
+    );
+    fs::remove_file(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    let (code, shown) = server.once(&[]);
+    assert_eq!((code, appended(&shown)), (0, 30), "{shown}");
+    assert_eq!(ledger.judge_lines(server.lines().into_iter()), Verdict::default());
+}
+
+#[test]
+fn a_member_that_goes_on_files_the_others_once_while_one_stream_cannot_be() {
+    let broker = Broker::start();
+    let mut crew = Crew::new(&broker, 7);
+    let mut ledger = kept(&broker, &crew);
+    let server = LogServer::new(&crew, "one", "one");
+    let folder = server.folder.join("days/org02/MAIL");
+    fs::remove_dir(&folder).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    let archive = server.start();
+    let member = crate::support::Process::start(&mut crew.member());
+    for number in 0..12 {
+        ledger.note(crew.give("org03", &format!("later-{number}"), 0));
+        let count = 180 + number + 1;
+        wait_until("what is new is filed", PATIENCE, || server.lines().len() == count);
+    }
+    fs::remove_file(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    wait_until("all of it is filed", PATIENCE, || server.lines().len() == ledger.len());
+    assert_eq!(member.terminate().code, 0);
+    let shown: Value = {
+        let run = archive.terminate();
+        assert_eq!(run.code, 0, "{}", run.stderr);
+        serde_json::from_str(&server.run(&["archive", "--once", "--json"]).stdout).unwrap()
+    };
+    assert_eq!(shown["exit_code"], 0, "{shown}");
+    assert_eq!(ledger.judge_lines(server.lines().into_iter()), Verdict::default());
+}
+
+#[test]
+fn what_no_stream_is_named_by_is_kept_once_and_no_failure() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 1);
+    let ledger = kept(&broker, &crew);
+    const RECORD: Option<&str> = Some(r#"{"unique_id": "x", "event_type": "x", "date": "2026-01-05T00:00:00Z"}"#);
+    let strays = [
+        (RECORD, &[("stream", "yandex-mail"), ("organization", "../../etc")][..]),
+        (RECORD, &[("stream", "yandex-mail")]),
+        (RECORD, &[]),
+        (None, &[("stream", "yandex-mail"), ("organization", "org00")]),
+        (None, &[]),
+    ];
+    let strays = strays.map(|(value, headers)| Stray { value, headers });
+    send(&broker, "audit-mail", &strays);
+    send(&broker, "fleet.rejected", &strays);
+    let server = LogServer::new(&crew, "one", "one");
+    let run = server.run(&["archive", "--once", "--json"]);
+    let shown: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!(
+        (run.code, &shown["rejected"], appended(&shown)),
+        (0, &json!(10), 30),
+        "{shown}"
+    );
+    assert_eq!(
+        (&shown["problems"], &shown["unknown"]),
+        (&json!([]), &json!([])),
+        "{shown}"
+    );
+    for told in ["../../etc", "of no stream", "of no organization", "no value"] {
+        assert!(shown["warnings"].to_string().contains(told), "{told}: {shown}");
+        assert!(
+            run.stderr.contains("WARN") && run.stderr.contains(told),
+            "{told}: {}",
+            run.stderr
+        );
+    }
+    let kept = fs::read_to_string(server.folder.join("archive/.trailkeeper/archive.rejected.jsonl")).unwrap();
+    assert_eq!(kept.lines().count(), 10, "{kept}");
+    for line in kept.lines() {
+        let noted: Value = serde_json::from_str(line).unwrap();
+        assert!(
+            noted["record"]["offset"].is_u64() && noted["reason"].is_string(),
+            "{line}"
+        );
+    }
+    for arguments in [&[][..], &["--from-start"], &["--strict"]] {
+        let (code, shown) = server.once(arguments);
+        assert_eq!((code, &shown["rejected"]), (0, &json!(0)), "{arguments:?}: {shown}");
+    }
+    assert_eq!(ledger.judge_lines(server.lines().into_iter()), Verdict::default());
+    let strict = LogServer::new(&crew, "two", "two");
+    let (code, shown) = strict.once(&["--strict"]);
+    assert_eq!(
+        (code, &shown["exit_code"], appended(&shown)),
+        (3, &json!(3), 30),
+        "{shown}"
+    );
+}
+
+#[test]
+fn a_member_that_has_nothing_to_do_says_why() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 1);
+    kept(&broker, &crew);
+    let first = LogServer::new(&crew, "first", "one");
+    let mut running = first.start();
+    wait_until("the first has filed everything", PATIENCE, || first.lines().len() == 30);
+    let second = LogServer::new(&crew, "second", "one");
+    let spare = second.run(&["archive", "--once", "--json"]);
+    let shown: Value = serde_json::from_str(&spare.stdout).unwrap();
+    assert_eq!(
+        (spare.code, &shown["warnings"]),
+        (0, &json!([])),
+        "{}{}",
+        spare.stdout,
+        spare.stderr
+    );
+    let said = "no partition is this member's";
+    assert!(
+        spare.stderr.contains("INFO") && spare.stderr.contains(said),
+        "{}",
+        spare.stderr
+    );
+    running.assert_running();
+    running.kill();
+    wait_until("the group has put the first out", PATIENCE, || {
+        !broker.ask("group one")[0].contains("one.") || broker.ask("group one")[0].split(' ').count() <= 4
+    });
+    let idle = second.run(&["archive", "--once", "--json"]);
+    let shown: Value = serde_json::from_str(&idle.stdout).unwrap();
+    assert_eq!(
+        (idle.code, &shown["exit_code"]),
+        (3, &json!(3)),
+        "{}{}",
+        idle.stdout,
+        idle.stderr
+    );
+    let told = shown["warnings"][0].as_str().unwrap();
+    assert!(
+        told.contains("--take-over") && told.contains("is not in the group"),
+        "{told}"
+    );
+    assert!(
+        idle.stderr.contains("WARN") && idle.stderr.contains(said),
+        "{}",
+        idle.stderr
+    );
+}
+
+#[test]
+fn a_group_that_begins_where_the_beginning_is_gone_warns_and_claims_nothing_of_it() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 1);
+    kept(&broker, &crew);
+    for (_, topic) in STREAMS {
+        broker.ask(&format!("expire {topic}"));
+    }
+    let server = LogServer::new(&crew, "late", "late");
+    let run = server.run(&["archive", "--once", "--json"]);
+    let shown: Value = serde_json::from_str(&run.stdout).unwrap();
+    assert_eq!((run.code, appended(&shown)), (0, 0), "{shown}");
+    let warned = run
+        .stderr
+        .lines()
+        .any(|line| line.contains("WARN") && line.contains("are gone from Kafka"));
+    assert!(
+        warned && shown["warnings"].to_string().contains("org00/yandex-mail"),
+        "{shown} {}",
+        run.stderr
+    );
+    let coverage = server.run(&["coverage", "--json"]);
+    let shown: Value = serde_json::from_str(coverage.stdout.lines().next().unwrap()).unwrap();
+    let mut streams = shown["streams"].as_array().unwrap().iter();
+    // Nothing of the others was ever in the topics, so nothing of them is gone.
+    let mail = streams.find(|stream| stream["stream"] == "org00/yandex-mail").unwrap();
+    assert_eq!(mail["covered"], json!([]), "{mail}");
+}
