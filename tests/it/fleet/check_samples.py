@@ -25,29 +25,35 @@ def kubernetes(path):
     named = {(document["kind"], document["metadata"]["name"]): document for document in documents}
     for (kind, name), document in named.items():
         assert kind == "Namespace" or ("Namespace", document["metadata"]["namespace"]) in named, name
-        if kind in ("Job", "Deployment"):
-            pod(named, document["spec"]["template"])
+        if kind in ("Job", "Deployment", "StatefulSet"):
+            pod(named, document["spec"])
     deployment = named["Deployment", "trailkeeper-fleet"]["spec"]
     budget = named["PodDisruptionBudget", "trailkeeper-fleet"]["spec"]
     labels = deployment["template"]["metadata"]["labels"]
     for selector in (deployment["selector"], budget["selector"]):
         assert selector["matchLabels"].items() <= labels.items()
     assert deployment["replicas"] > budget["maxUnavailable"]
+    archive = named["StatefulSet", "trailkeeper-archive"]["spec"]
+    labels = archive["template"]["metadata"]["labels"]
+    for selector in (archive["selector"]["matchLabels"], named["Service", archive["serviceName"]]["spec"]["selector"]):
+        assert selector.items() <= labels.items()
     settings["kubernetes"] = named["ConfigMap", "trailkeeper-organizations"]["data"]
 
 
-def pod(named, template):
-    spec = template["spec"]
+def pod(named, of):
+    spec = of["template"]["spec"]
     assert ("ServiceAccount", spec["serviceAccountName"]) in named
-    volumes = {}
+    # Only an archive has something to write to.
+    volumes = {claim["metadata"]["name"]: claim for claim in of.get("volumeClaimTemplates", [])}
     for volume in spec["volumes"]:
-        # Settings and secrets, and nothing to write to.
+        # Settings and secrets.
         source = ("ConfigMap", volume["configMap"]["name"]) if "configMap" in volume else ("Secret", volume["secret"]["secretName"])
         assert source in named, source
         volumes[volume["name"]] = named[source]
     for container in spec["containers"]:
-        mounted = [mount["name"] for mount in container["volumeMounts"]]
+        mounted = {mount["name"]: mount for mount in container["volumeMounts"]}
         assert sorted(mounted) == sorted(volumes), mounted
+        assert all(mount.get("readOnly") or volumes[name].get("spec") for name, mount in mounted.items())
         ports = {port["name"] for port in container.get("ports", [])}
         for probe in ("readinessProbe", "livenessProbe"):
             assert probe not in container or container[probe]["httpGet"]["port"] in ports
@@ -58,13 +64,15 @@ def compose(path):
     options = PyOptions()
     options.apply_merge = True
     options.from_yaml(path.read_text())
-    services = yaml.safe_load(path.read_text())["services"]
+    document = yaml.safe_load(path.read_text())
+    services = document["services"]
     for service in services.values():
         assert all(name in services for name in service.get("depends_on", {}))
         kind, _, other = service.get("network_mode", "").partition(":")
         assert kind != "service" or other in services
         for volume in service.get("volumes", []):
-            assert (path.parent / volume.split(":")[0]).exists(), volume
+            source = volume.split(":")[0]
+            assert source in document["volumes"] or (path.parent / source).exists(), volume
         if service["image"] == "trailkeeper":
             commands.append(service["command"])
 

@@ -91,7 +91,7 @@ fn kubernetes_and_compose_take_the_samples() {
         return;
     };
     let commands = said["commands"].as_array().unwrap();
-    assert_eq!(commands.len(), 5, "{commands:?}");
+    assert_eq!(commands.len(), 7, "{commands:?}");
 }
 
 #[test]
@@ -116,10 +116,14 @@ fn the_program_takes_what_the_samples_say_to_it() {
     for (name, text) in said["settings"]["compose"].as_object().unwrap() {
         let tokens = root("samples/fleet/tokens").display().to_string();
         let text = text.as_str().unwrap().replace("/etc/trailkeeper/tokens", &tokens);
+        let trails = catalog.root().display().to_string();
+        let text = text.replace("/var/log/audit-trails", &trails);
         fs::write(folder.join(name), text.replace("kafka:9092", broker.address())).unwrap();
     }
-    let run = catalog.run(&["fleet", "init", "--env-dir", "organizations"]);
-    assert_eq!(run.code, 0, "{}", run.stderr);
+    for command in [&["fleet", "init"][..], &["archive", "--once"]] {
+        let run = catalog.run(&[command, &["--env-dir", "organizations"]].concat());
+        assert_eq!(run.code, 0, "{}", run.stderr);
+    }
 }
 
 #[test]
