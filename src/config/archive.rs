@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use super::fleet::FleetSettings;
+use super::fleet::{FLEET_ID, FleetSettings};
 use super::kafka::{KAFKA_TOPIC, PartitionBy, topic};
 use super::limits::Limits;
 use super::place::{self, StreamPlace};
@@ -61,8 +61,19 @@ impl ArchiveSettings {
     pub(crate) fn read(env: &Env, errors: &mut ConfigErrors) -> Option<Self> {
         let mut own_errors = ConfigErrors::because("an archive of a fleet is asked for");
         let folder = env.required(&ARCHIVE_FOLDER, &mut own_errors);
+        if let Some(folder) = folder.as_ref().filter(|folder| !folder.is_dir()) {
+            let problem = format!(
+                "must be a folder that is there, not `{}`: make it, on the disk of the day files",
+                folder.display()
+            );
+            own_errors.add(ARCHIVE_FOLDER.variable.name, problem);
+        }
         let is_named = env.is_set(&ARCHIVE_GROUP);
         let named = env.optional(&ARCHIVE_GROUP, &mut own_errors);
+        if named.is_some() && named == env.optional(&FLEET_ID, &mut ConfigErrors::default()) {
+            let problem = "must be another group than that of the fleet's own members, which FLEET_ID names";
+            own_errors.add(ARCHIVE_GROUP.variable.name, problem);
+        }
         errors.append(own_errors);
         let fleet = FleetSettings::read(env, errors)?;
         if fleet.kafka.partition_by == PartitionBy::Key {
@@ -183,7 +194,11 @@ mod tests {
 
     #[test]
     fn the_group_is_named_after_the_fleet_and_everything_wrong_is_named_at_once() {
-        let whole = [("FLEET_ID", "trails"), ("ARCHIVE_FOLDER", "/var/log/archive")];
+        let folder = tempfile::tempdir().unwrap();
+        let whole = [
+            ("FLEET_ID", "trails"),
+            ("ARCHIVE_FOLDER", folder.path().to_str().unwrap()),
+        ];
         let read = settings(&whole).unwrap();
         assert_eq!(read.group, "trails.archive");
         let named = [whole[0], whole[1], ("ARCHIVE_GROUP", "second")];
@@ -196,6 +211,13 @@ mod tests {
             "KAFKA_SERVER must",
         ] {
             assert!(errors.contains(name), "{name}: {errors}");
+        }
+        let errors = settings(&[whole[0], ("ARCHIVE_FOLDER", "/gone"), ("ARCHIVE_GROUP", "trails")]).unwrap_err();
+        for wrong in [
+            "ARCHIVE_FOLDER must be a folder that is there, not `/gone`",
+            "ARCHIVE_GROUP must be another group than that of the fleet's own members",
+        ] {
+            assert!(errors.contains(wrong), "{errors}");
         }
         let errors = settings(&[whole[0], whole[1], ("KAFKA_PARTITION_BY", "key")]).unwrap_err();
         assert!(errors.starts_with("KAFKA_PARTITION_BY must be `stream`"), "{errors}");

@@ -78,6 +78,15 @@ impl Fed {
         location.state(FED).remove()
     }
 
+    /// Says what is to be run for what a catalog lacks. Of one whose note cannot be read nobody knows whose it is, and a run says so.
+    #[must_use]
+    pub(crate) fn advice(location: &Location) -> &'static str {
+        match Self::read(location) {
+            Ok(Some(_)) => "run archive, which files what its fleet has collected",
+            Ok(None) | Err(_) => "run collect",
+        }
+    }
+
     /// Says why a run of one machine leaves the catalog alone.
     #[must_use]
     pub(crate) fn sentence(&self) -> String {
@@ -102,7 +111,9 @@ mod tests {
         let begun = Fed::begin(&catalog.location, "trails", time("2026-01-05T00:00:00Z")).unwrap();
         assert_eq!(Fed::read(&catalog.location).unwrap(), Some(begun.clone()));
         assert!(begun.sentence().contains("fleet trails"));
+        assert!(Fed::advice(&catalog.location).starts_with("run archive"));
         Fed::end(&catalog.location).unwrap();
+        assert_eq!(Fed::advice(&catalog.location), "run collect");
         assert_eq!(Fed::read(&catalog.location).unwrap(), None);
         for damaged in [
             "",

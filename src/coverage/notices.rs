@@ -7,6 +7,7 @@ use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
 
 use super::day_counts::may_be_deleted;
 use super::entry::{End, Entry};
+use super::fed::Fed;
 use super::file_notices::{days, unread_sentence};
 use super::gap::{Gap, GapCounts};
 use super::journal::Journal;
@@ -25,6 +26,8 @@ pub(crate) struct Gone {
     folder: PathBuf,
     last: DateTime<Utc>,
     renamed: Option<String>,
+    /// What begins anew.
+    anew: &'static str,
 }
 
 impl fmt::Display for Gone {
@@ -37,9 +40,10 @@ impl fmt::Display for Gone {
         if let Some(renamed) = &self.renamed {
             write!(f, "{renamed}; else ")?;
         }
-        f.write_str(
-            "restore the folder, or mount its disk; or begin anew with collect --start-over; if another program deletes old \
-             day files, set KEEP_DAYS",
+        write!(
+            f,
+            "restore the folder, or mount its disk; or begin anew with {}; if another program deletes old day files, set KEEP_DAYS",
+            self.anew
         )
     }
 }
@@ -53,6 +57,10 @@ impl Standing {
             folder: location.folder().to_owned(),
             last,
             renamed: self.renamed.clone(),
+            anew: match Fed::read(location) {
+                Ok(Some(_)) => "archive --from-start, and the catalog and ARCHIVE_FOLDER empty",
+                Ok(None) | Err(_) => "collect --start-over",
+            },
         })
     }
 

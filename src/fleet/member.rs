@@ -183,7 +183,11 @@ async fn serve(
             () = shutdown.requested() => return None,
             event = events.recv() => match event {
                 Some(GroupEvent::Assigned(buckets)) => {
-                    tracing::info!(?buckets, "assigned");
+                    if buckets.is_empty() {
+                        tracing::debug!("no more buckets are assigned");
+                    } else {
+                        tracing::info!(?buckets, "assigned");
+                    }
                     all.assign(&buckets);
                 }
                 Some(GroupEvent::Revoked(buckets)) => {

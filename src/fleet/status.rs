@@ -69,6 +69,20 @@ pub(crate) struct StreamStatus {
     pub(crate) records: u64,
     /// The version of the settings of that run.
     pub(crate) config: String,
+    /// Whether the fleet collects it.
+    pub(crate) state: Collecting,
+}
+
+/// Whether a fleet collects a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Collecting {
+    /// It does.
+    Collected,
+    /// It has begun with the catalog of one machine, and no member has made a run of it since.
+    Adopted,
+    /// It was given back to one machine: the fleet collects it no more.
+    Released,
 }
 
 impl FleetStatus {
@@ -168,11 +182,22 @@ fn stream_status((name, kept): (&str, &KeptStream), (bucket, owner): (usize, Opt
         owner: owner.map(str::to_owned),
         last_record: state.last_record,
         last_run: state.run.at,
-        error: state.run.error.clone().filter(|_| state.run.end == End::Failed),
+        // What the fleet collects no more is not its to mend.
+        error: state
+            .run
+            .error
+            .clone()
+            .filter(|_| state.run.end == End::Failed && !state.is_released),
         open_gaps: gaps.map_or(0, |gaps| gaps.open),
         gone_gaps: gaps.map_or(0, |gaps| gaps.gone),
         records: state.records,
         config: state.config.clone(),
+        state: match state {
+            StreamState { is_released: true, .. } => Collecting::Released,
+            // A member that makes a run notes by which settings.
+            StreamState { config, .. } if config.is_empty() => Collecting::Adopted,
+            _ => Collecting::Collected,
+        },
     })
 }
 
@@ -237,6 +262,20 @@ mod tests {
                 acme.error.as_deref()
             ),
             (Some("acme"), Some("one"), Some("refused"))
+        );
+        assert_eq!(acme.state, Collecting::Adopted);
+        stream.is_released = true;
+        let (key, value) = stream.message("acme/tfc");
+        states[0].take(&key, Some(&value));
+        let released = FleetStatus::of("trails", &states, now).streams[0].clone();
+        assert_eq!((released.state, released.error), (Collecting::Released, None));
+        stream.is_released = false;
+        stream.config = "5d0c".to_owned();
+        let (key, value) = stream.message("acme/tfc");
+        states[0].take(&key, Some(&value));
+        assert_eq!(
+            FleetStatus::of("trails", &states, now).streams[0].state,
+            Collecting::Collected
         );
         assert_eq!(status.problems.len(), 1);
         assert!(status.problems[0].problem.contains("newer version"), "{status:?}");

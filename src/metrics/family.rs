@@ -35,6 +35,9 @@ pub(super) enum Name {
     FleetMember,
     FleetBuckets,
     FleetTakeovers,
+    ArchiveFleetRun,
+    ArchiveWaiting,
+    ArchiveStrays,
     LogDroppedLines,
 }
 
@@ -229,6 +232,21 @@ pub(super) const FAMILIES: &[Family] = &[
         Name::FleetTakeovers,
         "trailkeeper_fleet_takeovers_total",
         "Buckets that this member of a fleet has taken over, by result; fenced: another one has taken it over since.",
+    ),
+    gauge(
+        Name::ArchiveFleetRun,
+        "trailkeeper_archive_fleet_run_timestamp_seconds",
+        "When the run of the fleet began whose coverage the journal of a stream has: up to then everything is filed.",
+    ),
+    gauge(
+        Name::ArchiveWaiting,
+        "trailkeeper_archive_waiting_messages",
+        "Offsets of a partition that are not filed yet, markers of transactions among them.",
+    ),
+    counter(
+        Name::ArchiveStrays,
+        "trailkeeper_archive_rejected_messages_total",
+        "Messages that are no stream's, kept in the rejected file of this member of an archive.",
     ),
     counter(
         Name::LogDroppedLines,

@@ -63,6 +63,20 @@ pub(crate) struct Forwarding {
     pub(crate) lag_seconds: f64,
 }
 
+/// What a member of an archive has filed of a stream since it was started, and how it stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Filed {
+    pub(crate) appended: u64,
+    pub(crate) duplicates: u64,
+    pub(crate) rejected: u64,
+    pub(crate) revised: u64,
+    pub(crate) last_record: Option<DateTime<Utc>>,
+    /// When the run of the fleet began up to which everything is filed.
+    pub(crate) fleet_run_at: Option<DateTime<Utc>>,
+    /// Whether everything that came could be filed.
+    pub(crate) is_complete: bool,
+}
+
 impl Metrics {
     /// Creates the metrics of streams that have not run yet. Counters start at 0, so that the first record counts as an
     /// increase.
@@ -242,6 +256,44 @@ impl Metrics {
     /// Counts a bucket that was taken over, or that could not be, or not be kept.
     pub(crate) fn fleet_takeover(&mut self, result: &str) {
         self.add(Name::FleetTakeovers, Labels::of("result", result), 1.0);
+    }
+
+    /// Sets what a member of an archive has filed of a stream, after a round that ended now.
+    pub(crate) fn filed(&mut self, stream: &str, filed: &Filed, now: DateTime<Utc>) {
+        let labels = || Labels::of_stream(stream);
+        for (name, count) in [
+            (Name::Appended, filed.appended),
+            (Name::Duplicates, filed.duplicates),
+            (Name::Rejected, filed.rejected),
+            (Name::Revised, filed.revised),
+        ] {
+            self.set(name, labels(), count as f64);
+        }
+        if let Some(last) = filed.last_record {
+            self.set(Name::LastRecord, labels(), timestamp(last));
+        }
+        if let Some(at) = filed.fleet_run_at {
+            self.set(Name::ArchiveFleetRun, labels(), timestamp(at));
+        }
+        self.set(Name::LastRun, labels(), timestamp(now));
+        self.set(Name::LastRunSuccess, labels(), f64::from(u8::from(filed.is_complete)));
+        if filed.is_complete {
+            self.set(Name::LastSuccess, labels(), timestamp(now));
+        }
+    }
+
+    /// Sets how many messages wait in each partition of a member of an archive, of topic and number.
+    pub(crate) fn archive_lag<'a>(&mut self, partitions: impl Iterator<Item = (&'a str, i32, i64)>) {
+        self.samples.retain(|key, _| key.name != Name::ArchiveWaiting);
+        for (topic, partition, waiting) in partitions {
+            let labels = Labels::of("topic", topic).and("partition", &partition.to_string());
+            self.set(Name::ArchiveWaiting, labels, waiting as f64);
+        }
+    }
+
+    /// Sets how many messages a member of an archive has kept that are no stream's.
+    pub(crate) fn archive_strays(&mut self, count: u64) {
+        self.set(Name::ArchiveStrays, Labels::none(), count as f64);
     }
 
     /// Adds lines missing in the log file of the program.
@@ -538,6 +590,40 @@ mod tests {
         let mut expected = Metrics::new(["port"]);
         expected.log_dropped(3);
         assert_eq!(resumed, expected, "what is of no stream stays");
+    }
+
+    #[test]
+    fn an_archive_shows_what_it_has_filed_and_what_waits() {
+        let mut metrics = Metrics::new([]);
+        let now = "2025-06-09T10:00:00Z".parse().unwrap();
+        let filed = Filed {
+            appended: 7,
+            rejected: 1,
+            fleet_run_at: Some(now),
+            is_complete: true,
+            ..Filed::default()
+        };
+        metrics.filed("tfc", &filed, now);
+        metrics.archive_lag([("audit", 0, 3), ("audit", 1, 0)].into_iter());
+        metrics.archive_lag([("audit", 1, 5)].into_iter());
+        metrics.archive_strays(2);
+        has(&metrics, "trailkeeper_appended_records_total{stream=\"tfc\"} 7");
+        has(&metrics, "trailkeeper_rejected_records_total{stream=\"tfc\"} 1");
+        has(&metrics, "trailkeeper_last_run_success{stream=\"tfc\"} 1");
+        has(
+            &metrics,
+            "trailkeeper_archive_fleet_run_timestamp_seconds{stream=\"tfc\"} 1749463200",
+        );
+        has(
+            &metrics,
+            "trailkeeper_archive_waiting_messages{topic=\"audit\",partition=\"1\"} 5",
+        );
+        has(&metrics, "trailkeeper_archive_rejected_messages_total 2");
+        let waiting = metrics
+            .render()
+            .matches("trailkeeper_archive_waiting_messages{")
+            .count();
+        assert_eq!(waiting, 1, "what is another member's by now is not shown");
     }
 
     #[test]

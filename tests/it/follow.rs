@@ -49,7 +49,7 @@ pub(super) fn figure(text: &str, name: &str) -> Option<f64> {
 }
 
 /// Checks an exposition with promtool; says so where there is none.
-fn check_with_promtool(text: &str) {
+pub(super) fn check_with_promtool(text: &str) {
     let Some(mut promtool) = tool("promtool", "prometheus") else {
         return;
     };

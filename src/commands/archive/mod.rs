@@ -2,16 +2,20 @@
 //!
 //! `docs/json.md` has the form of `--json`.
 
+mod serving;
 pub(super) mod settings;
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
 use serde::Serialize;
+use tokio::sync::mpsc;
 use tokio::task::spawn_blocking;
 
 use super::arguments::interval::Interval;
+use super::arguments::listen::listen_address;
 use super::arguments::settings::SettingsArguments;
 use super::error::CommandError;
 use super::outcome::{print_json, print_text};
@@ -22,6 +26,7 @@ use crate::output::progress::Progress;
 use crate::output::table::{Table, left, right, to_the_second};
 use crate::process::exit::Exit;
 use crate::process::signals;
+use serving::Serving;
 use settings::ArchiveConfig;
 
 /// The time between two looks at the topics.
@@ -48,6 +53,17 @@ pub(crate) struct Arguments {
     /// Read all that Kafka still has once more: day files were lost, or restored from an older copy
     #[arg(long)]
     from_start: bool,
+
+    /// Serve metrics of this member for Prometheus at /metrics, and /healthz [default address: 127.0.0.1:9464]
+    #[arg(
+        long,
+        value_name = "ADDR:PORT",
+        num_args = 0..=1,
+        default_missing_value = "127.0.0.1:9464",
+        value_parser = listen_address,
+        conflicts_with = "once"
+    )]
+    metrics_listen: Option<SocketAddr>,
 
     /// Exit with 3 if something was rejected, although everything else is filed
     ///
@@ -83,6 +99,11 @@ pub(super) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     log.start(LogOptions { file: None, ..options })?;
     config.log_problems();
     let failed = config.failed.clone();
+    let interval = arguments.interval.map_or(INTERVAL, |interval| interval.0);
+    let shutdown = signals::shutdown_of_service();
+    let listened = (arguments.metrics_listen, interval);
+    let serving = Serving::start(listened, &failed, (log, &shutdown), clock).await?;
+    let (sender, told) = mpsc::unbounded_channel();
     let options = ArchivistOptions {
         settings: config.settings,
         streams: config.streams,
@@ -90,10 +111,10 @@ pub(super) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
         take_over: arguments.take_over,
         accept_missing: arguments.accept_missing,
         from_start: arguments.from_start,
-        interval: arguments.interval.map_or(INTERVAL, |interval| interval.0),
+        interval,
+        told: serving.is_some().then_some(sender),
         clock,
     };
-    let shutdown = signals::shutdown_of_service();
     let span = tracing::Span::current();
     let worked = spawn_blocking(move || {
         span.in_scope(|| {
@@ -102,7 +123,14 @@ pub(super) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
             Ok::<_, ArchiveError>((archivist.report(), ended))
         })
     });
-    let (mut report, ended) = worked.await.map_err(CommandError::start)?.map_err(error)?;
+    // The last sender is gone when the member has ended.
+    let served = async {
+        if let Some(serving) = serving {
+            serving.show(told).await;
+        }
+    };
+    let (worked, ()) = futures::join!(worked, served);
+    let (mut report, ended) = worked.map_err(CommandError::start)?.map_err(error)?;
     if let Some(warning) = report.not_begun().filter(|_| arguments.once) {
         tracing::warn!("{warning}");
         report.warnings.push(warning);

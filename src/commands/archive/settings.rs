@@ -31,14 +31,26 @@ impl ArchiveConfig {
         let Some(folder) = folder else {
             return Ok(Self::read_one(&env, common, errors)?);
         };
-        let Some((settings, log)) = common.filter(|_| errors.is_empty()) else {
-            // What is missing may have been mistyped.
-            errors.append(config::unknown(&env, SOURCES));
-            return Err(errors.into());
-        };
-        let mut read = Self::of(settings, log);
-        read.read_organizations(Organizations::find(arguments, &folder)?)?;
-        Ok(read)
+        let organizations = Organizations::find(arguments, &folder);
+        let organizations = organizations.map_err(|of_folder| errors.append(of_folder)).ok();
+        let of_each = organizations.as_ref().map(OfEach::read).unwrap_or_default();
+        errors.append(of_each.of_all);
+        match (common, organizations) {
+            (Some((settings, log)), Some(organizations)) if errors.is_empty() => {
+                let mut read = Self::of(settings, log);
+                read.note_warnings(organizations.dir.shared());
+                (read.streams, read.failed) = (of_each.streams, of_each.failed);
+                Ok(read)
+            }
+            _ => {
+                // What is missing may have been mistyped; and what else would be told only when this is right.
+                errors.append(config::unknown(&env, SOURCES));
+                for (organization, problem) in of_each.failed {
+                    errors.add(organization, format!("could not be filed: {problem}"));
+                }
+                Err(errors.into())
+            }
+        }
     }
 
     fn read_one(
@@ -74,29 +86,6 @@ impl ArchiveConfig {
         }
     }
 
-    fn read_organizations(&mut self, organizations: Organizations) -> Result<(), ConfigErrors> {
-        self.note_warnings(organizations.dir.shared());
-        for Misnamed { name, problem } in organizations.misnamed {
-            self.failed.push((name, format!("the name of its file {problem}")));
-        }
-        let mut of_all = ConfigErrors::default();
-        for (organization, env) in organizations.all {
-            if let Some(problem) = organizations.sharing.get(&organization) {
-                self.failed.push((organization.name().to_owned(), problem.clone()));
-                continue;
-            }
-            match archive_streams(&env, SOURCES) {
-                Ok(streams) => self.streams.extend(streams),
-                Err(errors) => {
-                    of_all.append(errors.of_all());
-                    let problems: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                    self.failed.push((organization.name().to_owned(), problems.join("; ")));
-                }
-            }
-        }
-        if of_all.is_empty() { Ok(()) } else { Err(of_all) }
-    }
-
     fn note_warnings(&mut self, env: &Env) {
         self.warnings.extend(env.warnings().iter().cloned());
         self.warnings
@@ -110,6 +99,46 @@ impl ArchiveConfig {
         for (organization, problem) in &self.failed {
             tracing::error!(organization, "not filed: {problem}");
         }
+    }
+}
+
+/// What the settings of the organizations say.
+#[derive(Default)]
+struct OfEach {
+    streams: Vec<ArchiveStream>,
+    /// Those that cannot be filed, and why.
+    failed: Vec<(String, String)>,
+    /// What is wrong with values that all of them have.
+    of_all: ConfigErrors,
+}
+
+impl OfEach {
+    fn read(organizations: &Organizations) -> Self {
+        let mut read = Self::default();
+        for Misnamed { name, problem } in &organizations.misnamed {
+            read.failed
+                .push((name.clone(), format!("the name of its file {problem}")));
+        }
+        for (organization, env) in &organizations.all {
+            let name = organization.name().to_owned();
+            if let Some(problem) = organizations.sharing.get(organization) {
+                read.failed.push((name, problem.clone()));
+                continue;
+            }
+            match archive_streams(env, SOURCES) {
+                Ok(streams) => read.streams.extend(streams),
+                Err(errors) => {
+                    read.of_all.append(errors.of_all());
+                    // What all have is told once.
+                    let own = errors.iter().filter(|error| !error.is_of_all);
+                    let problems: Vec<_> = own.map(ToString::to_string).collect();
+                    if !problems.is_empty() {
+                        read.failed.push((name, problems.join("; ")));
+                    }
+                }
+            }
+        }
+        read
     }
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::archive::Hold;
 use crate::config::StreamPlace;
-use crate::coverage::{Covered, Gap, Scope, Standing, Wanted, WrongDay};
+use crate::coverage::{Covered, Fed, Gap, Scope, Standing, Wanted, WrongDay};
 use crate::fs::FileError;
 use crate::output::table::{Table, left, rfc3339, right, to_the_second};
 
@@ -31,6 +31,9 @@ pub(super) struct StreamCoverage {
     error: Option<String>,
     #[serde(skip)]
     recent: Recent,
+    /// What is to be run for what is missing.
+    #[serde(skip)]
+    advice: &'static str,
 }
 
 /// What a gap is that reaches up to now.
@@ -121,6 +124,7 @@ impl StreamCoverage {
             gaps: gaps.collect(),
             doubt: standing.doubt.or(gone.map(|gone| gone.to_string())),
             recent,
+            advice: Fed::advice(&stream.location),
             wrong_days: wrong_days.map(ShownWrongDay::of).collect(),
             held,
             holds_problem,
@@ -176,7 +180,9 @@ impl StreamCoverage {
 
     /// Says what is missing, or not known.
     pub(super) fn problems(&self, now: DateTime<Utc>) -> Vec<String> {
-        let gaps = self.worth_a_line(now).map(|gap| gap.sentence(self.recent));
+        let gaps = self
+            .worth_a_line(now)
+            .map(|gap| gap.sentence((self.recent, self.advice)));
         let wrong_days = self.wrong_days.iter();
         let wrong_days = wrong_days.map(|ShownWrongDay { date, text, .. }| format!("{date}: {text}"));
         let reasons = self.error.iter().chain(&self.doubt).chain(&self.holds_problem).cloned();
@@ -193,7 +199,7 @@ impl StreamCoverage {
     /// Names the gaps that are accepted, and what else is no cause for alarm.
     fn asides(&self) -> impl Iterator<Item = String> {
         let accepted = self.gaps.iter().filter(|gap| gap.gap.is_accepted);
-        let accepted = accepted.map(|gap| gap.sentence(self.recent) + "; accepted");
+        let accepted = accepted.map(|gap| gap.sentence((self.recent, self.advice)) + "; accepted");
         accepted.chain(self.remarks.iter().cloned())
     }
 
@@ -220,14 +226,14 @@ impl StreamCoverage {
 
 impl ShownGap {
     /// `a gap from 2026-11-02T00:00:00Z to 2026-11-05T00:00:00Z, gone on 2026-11-19`
-    fn sentence(&self, recent: Recent) -> String {
+    fn sentence(&self, (recent, advice): (Recent, &str)) -> String {
         let gap = &self.gap;
         let (from, to) = (rfc3339(gap.from), rfc3339(gap.to));
         let going = gap.going_at.date_naive();
         let sentence = match (self.reaches_now, recent) {
-            (true, Recent::Pause) => format!("a gap from {from} to now, going from {going} on: run collect"),
+            (true, Recent::Pause) => format!("a gap from {from} to now, going from {going} on: {advice}"),
             (true, Recent::Missed) => {
-                format!("a gap from {from} to now, going from {going} on: the last run did not fetch it; run collect")
+                format!("a gap from {from} to now, going from {going} on: the last run did not fetch it; {advice}")
             }
             (true, Recent::Gone) => format!("a gap from {from} to now, going from {going} on"),
             (false, _) if gap.is_gone => format!("a gap from {from} to {to}, gone since {}", gap.gone_at.date_naive()),
@@ -289,6 +295,7 @@ mod tests {
             error: None,
             remarks: Vec::new(),
             recent: Recent::Pause,
+            advice: "run collect",
         }
     }
 

@@ -55,8 +55,32 @@ fn text(fleet: &str, made: &Made) -> String {
         topics => format!("made {}", topics.join(" and ")),
     };
     let buckets = made.buckets;
-    match made.begun {
-        0 => format!("The fleet {fleet} has {buckets} buckets: {topics}, nothing was to be done.\n"),
-        _ => format!("The fleet {fleet} has {buckets} buckets: {topics}.\n"),
+    let nothing = if made.begun == 0 && made.topics.is_empty() {
+        ", nothing was to be done"
+    } else {
+        ""
+    };
+    format!("The fleet {fleet} has {buckets} buckets: {topics}{nothing}.\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_says_what_it_has_made_or_that_there_was_nothing_to_do() {
+        let made = |topics: &[&str], begun| Made {
+            topics: topics.iter().map(|topic| (*topic).to_owned()).collect(),
+            begun,
+            buckets: 8,
+        };
+        for (made, told) in [
+            (made(&["t.state", "t.rejected"], 8), "made t.state and t.rejected."),
+            (made(&["t.rejected"], 0), "made t.rejected."),
+            (made(&[], 3), "all topics were there."),
+            (made(&[], 0), "all topics were there, nothing was to be done."),
+        ] {
+            assert_eq!(text("t", &made), format!("The fleet t has 8 buckets: {told}\n"));
+        }
     }
 }

@@ -60,7 +60,11 @@ pub(crate) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
 impl Arguments {
     /// Returns whether the result is printed as JSON.
     pub(super) fn is_json(&self) -> bool {
-        matches!(&self.action, Action::Status(arguments) if arguments.json)
+        match &self.action {
+            Action::Status(arguments) => arguments.json,
+            Action::Adopt(arguments) | Action::Release(arguments) => arguments.json,
+            Action::Init(_) | Action::Run(_) => false,
+        }
     }
 
     /// Returns where it is said from where the settings are read.

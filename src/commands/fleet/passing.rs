@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use clap::Args;
+use serde::Serialize;
 use tokio::task::spawn_blocking;
 
 use crate::commands::archive::settings::ArchiveConfig;
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::error::CommandError;
-use crate::commands::outcome::print_text;
+use crate::commands::outcome::{print_json, print_text};
 use crate::config::{ArchiveSettings, ArchiveStream};
 use crate::fleet::filing::{ArchiveError, Archivist, ArchivistOptions};
 use crate::fleet::state::StreamState;
@@ -27,6 +28,10 @@ pub(crate) struct Arguments {
     #[arg(long = "stream", value_name = "NAME", value_delimiter = ',')]
     streams: Vec<String>,
 
+    /// Print JSON instead of text
+    #[arg(long)]
+    pub(super) json: bool,
+
     #[command(flatten)]
     pub(super) settings: SettingsArguments,
 
@@ -34,8 +39,60 @@ pub(crate) struct Arguments {
     pub(super) verbosity: Verbosity,
 }
 
-/// What became of a stream: a sentence, and the exit code that it makes.
-type Outcome = (&'static str, String, Exit);
+/// What became of a stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Outcome {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization: Option<String>,
+    stream: &'static str,
+    outcome: Became,
+    /// The same in a sentence.
+    message: String,
+    #[serde(skip)]
+    exit: Exit,
+}
+
+/// Whether a stream has passed from one to the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Became {
+    /// It has.
+    Passed,
+    /// There was nothing to do.
+    Unchanged,
+    /// It has not.
+    Failed,
+}
+
+impl Outcome {
+    fn of(stream: &ArchiveStream, outcome: Became, message: impl Into<String>) -> Self {
+        let organization = stream.place.organization;
+        Self {
+            organization: organization.map(|organization| organization.name().to_owned()),
+            stream: stream.place.name(),
+            outcome,
+            message: message.into(),
+            exit: if outcome == Became::Failed {
+                Exit::StreamFailed
+            } else {
+                Exit::Complete
+            },
+        }
+    }
+
+    fn of_error(stream: &ArchiveStream, error: &TakeoverError) -> Self {
+        let failed = Self::of(stream, Became::Failed, error.to_string());
+        let exit = if error.is_held() { Exit::Locked } else { failed.exit };
+        Self { exit, ..failed }
+    }
+}
+
+/// All of it, as JSON.
+#[derive(Serialize)]
+struct Shown<'a> {
+    streams: &'a [Outcome],
+    exit_code: u8,
+}
 
 /// What is needed for both ways.
 struct Passing {
@@ -76,24 +133,34 @@ impl Passing {
     /// Does something that blocks, and shows what became of each stream.
     async fn pass(
         self,
-        verbosity: Verbosity,
+        arguments: &Arguments,
         act: fn(&Self) -> Result<Vec<Outcome>, CommandError>,
     ) -> Result<Exit, CommandError> {
         let has_failed = self.has_failed;
         let span = tracing::Span::current();
         let acted = spawn_blocking(move || span.in_scope(|| act(&self)));
         let outcomes = acted.await.map_err(CommandError::start)??;
-        for (stream, sentence, _) in outcomes.iter().filter(|(.., exit)| *exit != Exit::Complete) {
-            tracing::error!(stream, "{sentence}");
+        let has_passed = |outcome: &&Outcome| outcome.outcome != Became::Failed;
+        for Outcome { stream, message, .. } in outcomes.iter().filter(|outcome| !has_passed(outcome)) {
+            tracing::error!(stream, "{message}");
         }
-        print_text(verbosity, || {
-            outcomes
-                .iter()
-                .map(|(stream, sentence, _)| format!("{stream}: {sentence}\n"))
-                .collect()
-        })?;
         let of_settings = if has_failed { Exit::StreamFailed } else { Exit::Complete };
-        Ok(outcomes.iter().fold(of_settings, |worst, (.., exit)| worst.max(*exit)))
+        let exit = outcomes
+            .iter()
+            .fold(of_settings, |worst, outcome| worst.max(outcome.exit));
+        if arguments.json {
+            let shown = Shown {
+                streams: &outcomes,
+                exit_code: exit as u8,
+            };
+            print_json(None, &shown)?;
+            return Ok(exit);
+        }
+        // What has failed is in the log.
+        let passed = outcomes.iter().filter(has_passed);
+        let text = passed.map(|Outcome { stream, message, .. }| format!("{stream}: {message}\n"));
+        print_text(arguments.verbosity, || text.collect())?;
+        Ok(exit)
     }
 }
 
@@ -105,12 +172,19 @@ pub(super) async fn adopt(
 ) -> Result<Exit, CommandError> {
     let passing = Passing::read(arguments, log, clock)?;
     passing
-        .pass(arguments.verbosity, |passing| {
+        .pass(arguments, |passing| {
             let now = (passing.clock)();
             let buckets = Buckets::of(&passing.settings, &passing.shutdown, now).map_err(CommandError::start)?;
             let adopt = |stream: &ArchiveStream| match buckets.adopt(stream) {
-                Ok(adopted) => (stream.place.name(), adopted_text(&adopted), Exit::Complete),
-                Err(error) => failed(stream, &error),
+                Ok(adopted) => {
+                    let became = if adopted.was_done {
+                        Became::Unchanged
+                    } else {
+                        Became::Passed
+                    };
+                    Outcome::of(stream, became, adopted_text(&adopted))
+                }
+                Err(error) => Outcome::of_error(stream, &error),
             };
             Ok(passing.chosen.iter().map(adopt).collect())
         })
@@ -136,15 +210,6 @@ fn adopted_text(adopted: &Adopted) -> String {
     format!("the fleet goes on from {records} records, the last of them {last}, with {gaps} gaps{pending}")
 }
 
-fn failed(stream: &ArchiveStream, error: &TakeoverError) -> Outcome {
-    let exit = if error.is_held() {
-        Exit::Locked
-    } else {
-        Exit::StreamFailed
-    };
-    (stream.place.name(), error.to_string(), exit)
-}
-
 /// Gives catalogs back, when everything that the fleet has kept of them is filed.
 pub(super) async fn release(
     arguments: &Arguments,
@@ -152,7 +217,7 @@ pub(super) async fn release(
     clock: fn() -> DateTime<Utc>,
 ) -> Result<Exit, CommandError> {
     let passing = Passing::read(arguments, log, clock)?;
-    passing.pass(arguments.verbosity, release_all).await
+    passing.pass(arguments, release_all).await
 }
 
 fn release_all(passing: &Passing) -> Result<Vec<Outcome>, CommandError> {
@@ -164,10 +229,13 @@ fn release_all(passing: &Passing) -> Result<Vec<Outcome>, CommandError> {
         match belongs_to(&stream.place.location, fleet) {
             Ok(true) => of_fleet.push((stream, is_chosen)),
             Ok(false) if is_chosen => {
-                let sentence = "its catalog belongs to no fleet".to_owned();
-                outcomes.push((stream.place.name(), sentence, Exit::Complete));
+                outcomes.push(Outcome::of(
+                    stream,
+                    Became::Unchanged,
+                    "its catalog belongs to no fleet",
+                ));
             }
-            Err(error) if is_chosen => outcomes.push(failed(stream, &error.into())),
+            Err(error) if is_chosen => outcomes.push(Outcome::of_error(stream, &error.into())),
             Ok(false) | Err(_) => {}
         }
     }
@@ -184,6 +252,7 @@ fn release_all(passing: &Passing) -> Result<Vec<Outcome>, CommandError> {
             accept_missing: false,
             from_start: false,
             interval: Duration::from_secs(1),
+            told: None,
             clock: passing.clock,
         },
         &passing.shutdown,
@@ -195,12 +264,12 @@ fn release_all(passing: &Passing) -> Result<Vec<Outcome>, CommandError> {
     for (stream, _) in of_fleet.iter().filter(|(_, is_chosen)| *is_chosen) {
         match release_in_fleet(passing, &buckets, &archivist, stream) {
             Ok(Some((name, state))) => released.push((*stream, name, state)),
-            Ok(None) => outcomes.push((
-                stream.place.name(),
-                "given back: the fleet has never collected it".to_owned(),
-                Exit::Complete,
+            Ok(None) => outcomes.push(Outcome::of(
+                stream,
+                Became::Passed,
+                "given back: the fleet has never collected it",
             )),
-            Err(problem) => outcomes.push((stream.place.name(), problem, Exit::StreamFailed)),
+            Err(problem) => outcomes.push(Outcome::of(stream, Became::Failed, problem)),
         }
     }
     if !released.is_empty() {
@@ -251,14 +320,14 @@ fn end(
 ) -> Outcome {
     if archivist.claimed(name) != Some(&state.run) {
         let problem = "the fleet collects it no more, and not everything that it has kept is here yet: do it again";
-        return (stream.place.name(), problem.to_owned(), Exit::StreamFailed);
+        return Outcome::of(stream, Became::Failed, problem);
     }
     match give_back(&stream.place.location, (passing.clock)()) {
         Ok(()) => {
             let sentence =
                 "given back: `trailkeeper collect` goes on with it; take its topic out of the settings of the fleet";
-            (stream.place.name(), sentence.to_owned(), Exit::Complete)
+            Outcome::of(stream, Became::Passed, sentence)
         }
-        Err(error) => failed(stream, &error),
+        Err(error) => Outcome::of_error(stream, &error),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::error::CommandError;
-use crate::commands::organizations::{Organizations, check_dir, check_readable_dir};
+use crate::commands::organizations::{Organizations, check_readable_dir};
 use crate::config::{self, FleetSettings, FleetStream, LogSettings, fleet_streams, settings_version};
 use crate::env::{ConfigErrors, Env, Misnamed};
 use crate::forward::kafka;
@@ -54,14 +54,33 @@ impl FleetConfig {
     /// # Errors
     /// All that is wrong with what all members have in common, or with an installation without organizations.
     pub(super) fn read(arguments: &SettingsArguments) -> Result<Self, CommandError> {
-        let Some(folder) = check_dir(arguments)? else {
+        let Some(folder) = check_readable_dir(arguments)? else {
             return Self::read_one(&arguments.load());
         };
-        let (fleet, log, _) = read_fleet(arguments)?;
-        let mut read = Self::of(fleet, log);
-        let version = read.read_organizations(Organizations::find(arguments, &folder)?)?;
-        read.version = format!("{version:016x}");
-        Ok(read)
+        let env = arguments.load();
+        let mut errors = env.errors().clone();
+        let common = read_common(&env, &mut errors);
+        let organizations = Organizations::find(arguments, &folder);
+        let organizations = organizations.map_err(|of_folder| errors.append(of_folder)).ok();
+        let of_each = organizations.as_ref().map(OfEach::read).unwrap_or_default();
+        errors.append(of_each.of_all);
+        match (common, organizations) {
+            (Some((fleet, log)), Some(organizations)) if errors.is_empty() => {
+                let mut read = Self::of(fleet, log);
+                read.note_warnings(organizations.dir.shared());
+                (read.streams, read.failed) = (of_each.streams, of_each.failed);
+                read.version = format!("{:016x}", of_each.version);
+                Ok(read)
+            }
+            _ => {
+                // What is missing may have been mistyped; and what else would be told only when this is right.
+                errors.append(config::unknown(&env, SOURCES));
+                for (organization, problem) in of_each.failed {
+                    errors.add(organization, format!("could not be collected: {problem}"));
+                }
+                Err(errors.into())
+            }
+        }
     }
 
     /// Reads those of an installation without organizations.
@@ -98,30 +117,6 @@ impl FleetConfig {
         }
     }
 
-    fn read_organizations(&mut self, organizations: Organizations) -> Result<u64, ConfigErrors> {
-        let shared = organizations.dir.shared();
-        self.note_warnings(shared);
-        let mut version = settings_version(shared, SOURCES);
-        for Misnamed { name, problem } in organizations.misnamed {
-            self.failed.push((name, format!("the name of its file {problem}")));
-        }
-        let mut of_all = ConfigErrors::default();
-        for (organization, env) in organizations.all {
-            let own = settings_version(&env, SOURCES) ^ fleet_hash(organization.name());
-            // In the order of their names.
-            version = version.rotate_left(5) ^ own;
-            match fleet_streams(&env, SOURCES) {
-                Ok(streams) => self.streams.extend(streams),
-                Err(errors) => {
-                    of_all.append(errors.of_all());
-                    let problems: Vec<_> = errors.iter().map(ToString::to_string).collect();
-                    self.failed.push((organization.name().to_owned(), problems.join("; ")));
-                }
-            }
-        }
-        if of_all.is_empty() { Ok(version) } else { Err(of_all) }
-    }
-
     fn note_warnings(&mut self, env: &Env) {
         self.warnings.extend(env.warnings().iter().cloned());
         self.warnings
@@ -135,6 +130,49 @@ impl FleetConfig {
         for (organization, problem) in &self.failed {
             tracing::error!(organization, "not collected: {problem}");
         }
+    }
+}
+
+/// What the settings of the organizations say.
+#[derive(Default)]
+struct OfEach {
+    streams: Vec<FleetStream>,
+    /// Those that cannot be collected, and why.
+    failed: Vec<(String, String)>,
+    /// What is wrong with values that all of them have.
+    of_all: ConfigErrors,
+    /// The version of all of it.
+    version: u64,
+}
+
+impl OfEach {
+    fn read(organizations: &Organizations) -> Self {
+        let mut read = Self {
+            version: settings_version(organizations.dir.shared(), SOURCES),
+            ..Self::default()
+        };
+        for Misnamed { name, problem } in &organizations.misnamed {
+            read.failed
+                .push((name.clone(), format!("the name of its file {problem}")));
+        }
+        for (organization, env) in &organizations.all {
+            let own = settings_version(env, SOURCES) ^ fleet_hash(organization.name());
+            // In the order of their names.
+            read.version = read.version.rotate_left(5) ^ own;
+            match fleet_streams(env, SOURCES) {
+                Ok(streams) => read.streams.extend(streams),
+                Err(errors) => {
+                    read.of_all.append(errors.of_all());
+                    // What all have is told once.
+                    let own = errors.iter().filter(|error| !error.is_of_all);
+                    let problems: Vec<_> = own.map(ToString::to_string).collect();
+                    if !problems.is_empty() {
+                        read.failed.push((organization.name().to_owned(), problems.join("; ")));
+                    }
+                }
+            }
+        }
+        read
     }
 }
 

@@ -11,7 +11,7 @@ use super::settings::read_fleet;
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::error::CommandError;
 use crate::commands::outcome::{print_json, print_text, say_problems};
-use crate::fleet::status::{FleetStatus, StreamStatus};
+use crate::fleet::status::{Collecting, FleetStatus, StreamStatus};
 use crate::output::logging::Verbosity;
 use crate::output::table::{Table, age, left, right, to_the_second};
 use crate::process::exit::Exit;
@@ -81,7 +81,11 @@ fn text(status: &FleetStatus, now: DateTime<Utc>) -> String {
             stream.owner.clone().unwrap_or_else(|| "none".to_owned()),
             stream.last_record.map_or_else(|| "-".to_owned(), to_the_second),
             age_of(stream.last_record),
-            age(now - stream.last_run),
+            match stream.state {
+                Collecting::Collected => age(now - stream.last_run),
+                Collecting::Adopted => "adopted".to_owned(),
+                Collecting::Released => "released".to_owned(),
+            },
             (stream.open_gaps + stream.gone_gaps).to_string(),
             stream.records.to_string(),
         ]);

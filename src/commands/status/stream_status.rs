@@ -11,7 +11,8 @@ use super::calendar::{Amount, Calendar, DayRecords};
 use crate::archive::{Archive, Hold, Hours, Location, Lock, Noted, unfinished_restoring};
 use crate::config::StreamPlace;
 use crate::coverage::{
-    End, Entry, Gap, Journal, Liveness, LostDay, Running, Scope, ShownSilence, Silence, Standing, Wanted, gone_sentence,
+    End, Entry, Fed, Gap, Journal, Liveness, LostDay, Running, Scope, ShownSilence, Silence, Standing, Wanted,
+    gone_sentence,
 };
 use crate::forward::lag::{Lag, lags};
 use crate::fs::FileError;
@@ -111,7 +112,7 @@ impl StreamStatus {
         let gone = standing.gone(location, *keep, now);
         let ended = last_ended(location, &standing, &liveness)?;
         let unfinished = unfinished_restoring(location)?;
-        let mut problems = problems(kind, &standing, ended.as_ref(), &liveness, now);
+        let mut problems = problems(kind, &standing, ended.as_ref(), (&liveness, Fed::advice(location)), now);
         let gone = gone.map(|gone| gone.to_string());
         // The last run may have said the same.
         let is_said = |gone: &String| problems.iter().any(|problem| problem.ends_with(gone.as_str()));
@@ -253,14 +254,14 @@ fn problems(
     kind: &Kind,
     standing: &Standing,
     last_ended: Option<&Entry>,
-    liveness: &Liveness,
+    (liveness, advice): (&Liveness, &str),
     now: DateTime<Utc>,
 ) -> Vec<String> {
     let mut problems = Vec::new();
     if let Some(since) = liveness.silent_since {
         problems.push(format!(
             "the run of {} has not written how it ended: it was killed, its disk was full, or another run held one of the \
-             catalogs; run collect",
+             catalogs; {advice}",
             rfc3339(since)
         ));
     }
@@ -279,13 +280,13 @@ fn problems(
     problems.extend(wrong_days.map(|(date, wrong)| format!("{date}: {wrong}")));
     let gaps = standing.sum.gaps(kind.retention, now).into_iter();
     let open = gaps.filter(|gap| !gap.is_gone && gap.to < now);
-    problems.extend(open.map(|gap| open_gap(gap, &standing.sum.lost)));
+    problems.extend(open.map(|gap| open_gap(gap, &standing.sum.lost, advice)));
     problems.extend(gone_sentence(&standing.sum.gone_gaps(kind.retention, now)));
     problems
 }
 
 /// Says what is to be done about a gap; `lost` are the days that were fetched once.
-fn open_gap(gap: Gap, lost: &BTreeMap<NaiveDate, LostDay>) -> String {
+fn open_gap(gap: Gap, lost: &BTreeMap<NaiveDate, LostDay>, advice: &str) -> String {
     let (from, to, day) = (rfc3339(gap.from), rfc3339(gap.to), gap.gone_at.date_naive());
     let (first, last) = (
         gap.from.date_naive(),
@@ -295,14 +296,14 @@ fn open_gap(gap: Gap, lost: &BTreeMap<NaiveDate, LostDay>) -> String {
     let lost = lost.range(first..=last.max(first)).count();
     match gap.unproved {
         None if lost == 0 => {
-            format!("no run has fetched {from} to {to}, and the service drops it on {day}; run collect")
+            format!("no run has fetched {from} to {to}, and the service drops it on {day}; {advice}")
         }
         None if lost == days => {
-            format!("{from} to {to} was fetched and is lost, and the service drops it on {day}; run collect")
+            format!("{from} to {to} was fetched and is lost, and the service drops it on {day}; {advice}")
         }
         None => format!(
             "{from} to {to} is missing, of which {lost} of {days} days were fetched and are lost, and the service drops it on \
-             {day}; run collect"
+             {day}; {advice}"
         ),
         Some(reason) => {
             format!("{from} to {to} is filed as the service gives it, and not proved to be complete: {reason}")

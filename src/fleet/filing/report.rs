@@ -38,6 +38,8 @@ pub(crate) struct PartitionReport {
     pub(crate) partition: i32,
     /// The first offset that is not filed.
     pub(crate) next: i64,
+    /// How many offsets are behind that, as it was seen last.
+    pub(crate) waiting: i64,
     /// Why it is not gone on with.
     pub(crate) problem: Option<String>,
 }

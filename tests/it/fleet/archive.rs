@@ -69,7 +69,13 @@ impl LogServer {
 
     /// Starts a member.
     pub(super) fn start(&self) -> Process {
-        Process::start(&mut self.command(&["archive", "--interval", "1s"]))
+        self.start_with(&[])
+    }
+
+    /// The same, with these arguments too.
+    pub(super) fn start_with(&self, arguments: &[&str]) -> Process {
+        let arguments = [&["archive", "--interval", "1s"], arguments].concat();
+        Process::start(&mut self.command(&arguments))
     }
 
     /// Files everything up to now; what it says.

@@ -12,8 +12,9 @@ use super::archive::{LogServer, appended, kept};
 use super::crew::{Crew, STREAMS};
 use super::ledger::Verdict;
 use super::storm::Fleet;
+use crate::follow::{check_with_promtool, figure, http_get, served_address};
 use crate::kafka::broker::Broker;
-use crate::support::{PATIENCE, wait_until};
+use crate::support::{Catalog, PATIENCE, wait_until};
 
 /// The streams that `archive --json` shows, as `ORGANIZATION/STREAM`, for which something is so.
 fn streams(shown: &Value, is_so: impl Fn(&Value) -> bool) -> Vec<String> {
@@ -246,4 +247,79 @@ fn a_group_that_begins_where_the_beginning_is_gone_warns_and_claims_nothing_of_i
     // Nothing of the others was ever in the topics, so nothing of them is gone.
     let mail = streams.find(|stream| stream["stream"] == "org00/yandex-mail").unwrap();
     assert_eq!(mail["covered"], json!([]), "{mail}");
+}
+
+#[test]
+fn a_member_serves_what_it_has_filed_and_how_it_stands() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 2);
+    kept(&broker, &crew);
+    send(
+        &broker,
+        "audit-mail",
+        &[Stray {
+            value: Some("x"),
+            headers: &[],
+        }],
+    );
+    let server = LogServer::new(&crew, "one", "one");
+    let folder = server.folder.join("days/org01/MAIL");
+    fs::remove_dir(&folder).unwrap();
+    fs::write(&folder, "in the way").unwrap();
+    let mut member = server.start_with(&["--metrics-listen", "127.0.0.1:0"]);
+    let address = served_address(&member.complaint_with("serving metrics"));
+    let figure_of = |name: &str| {
+        let answer = http_get(&address, "/metrics");
+        figure(answer.split_once("\r\n\r\n").unwrap().1, name)
+    };
+    let of = |name: &str, organization: &str| {
+        format!("trailkeeper_{name}{{stream=\"yandex-mail\",organization=\"{organization}\"}}")
+    };
+    wait_until("it has filed everything", PATIENCE, || {
+        figure_of(&of("appended_records_total", "org00")) == Some(30.0)
+    });
+    assert_eq!(figure_of(&of("last_run_success", "org01")), Some(0.0));
+    assert_eq!(figure_of("trailkeeper_archive_rejected_messages_total"), Some(1.0));
+    assert!(figure_of(&of("archive_fleet_run_timestamp_seconds", "org00")).is_some());
+    assert_eq!(figure_of(&of("archive_fleet_run_timestamp_seconds", "org01")), None);
+    let text = http_get(&address, "/metrics");
+    let waiting = text
+        .lines()
+        .filter(|line| line.starts_with("trailkeeper_archive_waiting_messages{topic=\"audit-mail\""));
+    assert_eq!(waiting.count(), 3, "{text}");
+    check_with_promtool(text.split_once("\r\n\r\n").unwrap().1);
+    let health = http_get(&address, "/healthz");
+    assert!(
+        health.starts_with("HTTP/1.1 503 ") && health.contains("its last run was not complete"),
+        "{health}"
+    );
+    fs::remove_file(&folder).unwrap();
+    fs::create_dir(&folder).unwrap();
+    wait_until("it is well", PATIENCE, || {
+        http_get(&address, "/healthz").starts_with("HTTP/1.1 200 ")
+    });
+    assert_eq!(member.terminate().code, 0);
+}
+
+#[test]
+fn everything_that_is_wrong_with_the_settings_is_told_at_once_and_once() {
+    let catalog = Catalog::bare();
+    let folder = catalog.root().join("env");
+    fs::create_dir(&folder).unwrap();
+    let common = "FLEET_ID=trails\nARCHIVE_GROUP=trails\nARCHIVE_FOLDER=gone\nKAFKA_SERVER=nowhere\nFILE_MODE=9\n\
+                  MAIL_LOG_CATALOG_LOCATION=days/{org}\nMAIL_LOG_FILE_BASE_NAME=mail\nMAIL_KAFKA_TOPIC=audit\n";
+    fs::write(folder.join("common.env"), common).unwrap();
+    fs::write(folder.join("acme.env"), "").unwrap();
+    fs::write(folder.join("beta.env"), "MAIL_LOG_FILE_BASE_NAME=..\n").unwrap();
+    let run = catalog.run(&["archive", "--once", "--env-dir", "env"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    for told in [
+        "ARCHIVE_FOLDER must be a folder",
+        "ARCHIVE_GROUP must be another group",
+        "KAFKA_SERVER must be",
+        "FILE_MODE must be",
+        "beta could not be filed: MAIL_LOG_FILE_BASE_NAME must be",
+    ] {
+        assert_eq!(run.stderr.matches(told).count(), 1, "{told}: {}", run.stderr);
+    }
 }

@@ -169,10 +169,19 @@ fn another_archive_does_not_call_complete_what_one_machine_had() {
 #[test]
 fn one_machine_goes_on_where_a_fleet_ended_and_the_fleet_again() {
     let mut passed = Passed::new();
+    let states = |crew: &Crew| {
+        let status: Value = serde_json::from_str(&crew.run(&["status", "--json"]).stdout).unwrap();
+        let streams = status["streams"].as_array().unwrap().iter();
+        streams.map(|stream| stream["state"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!(states(&passed.crew), ["collected"; 6]);
     let member = Process::start(&mut passed.crew.member());
     let released = passed.server.run(&["fleet", "release"]);
     done(&released);
     assert_eq!(released.stdout.matches("given back").count(), 6, "{}", released.stdout);
+    assert_eq!(states(&passed.crew), ["released"; 6]);
+    let table = passed.crew.run(&["status"]).stdout;
+    assert_eq!(table.matches(" released ").count(), 6, "{table}");
     let before = messages(&passed.broker).len();
     give(&passed.crew, &mut passed.ledger, "after", 6);
     done(&passed.server.run(&["collect"]));
@@ -189,7 +198,12 @@ fn one_machine_goes_on_where_a_fleet_ended_and_the_fleet_again() {
         before,
         "the fleet collects them no more"
     );
-    done(&passed.server.run(&["fleet", "adopt"]));
+    let adopted = passed.server.run(&["fleet", "adopt", "--json"]);
+    done(&adopted);
+    let shown: Value = serde_json::from_str(&adopted.stdout).unwrap();
+    let has_passed = |stream: &Value| stream["outcome"] == "passed";
+    assert!(shown["streams"].as_array().unwrap().iter().all(has_passed), "{shown}");
+    assert_eq!(states(&passed.crew), ["adopted"; 6]);
     let new = give(&passed.crew, &mut passed.ledger, "again", 6);
     keep(&passed.broker, &passed.crew, &new);
     assert_eq!(messages(&passed.broker).len(), before + new.len());
@@ -208,12 +222,30 @@ fn what_the_fleet_has_collected_already_is_not_begun_anew_and_the_machine_goes_o
     assert_eq!(member.terminate().code, 0);
     let server = machine(&crew, "one");
     let nothing = server.run(&["fleet", "adopt"]);
+    assert_eq!(nothing.stdout, "", "what is in the log is not printed too");
     assert!(
         nothing.code == 3 && nothing.stderr.contains("no run has begun its journal"),
         "{}",
         nothing.stderr
     );
     done(&server.run(&["collect"]));
+    // The fleet has collected the streams by itself, so it cannot go on from these, and that is told before a record comes.
+    let (code, shown) = server.once(&[]);
+    let problems: Vec<_> = shown["streams"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|stream| &stream["problem"])
+        .collect();
+    let is_refused = |problem: &&Value| {
+        problem
+            .as_str()
+            .is_some_and(|problem| problem.contains("cannot go on from it any more"))
+    };
+    assert!(
+        code == 3 && problems.len() == 3 && problems.iter().all(is_refused),
+        "{shown}"
+    );
     let refused = server.run(&["fleet", "adopt"]);
     assert!(
         refused.code == 3 && refused.stderr.contains("the fleet has collected it already"),

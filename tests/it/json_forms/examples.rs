@@ -117,6 +117,7 @@ impl Examples {
             _ if is_error => "Errors",
             ["copy", "--from", ..] => "copy --from",
             ["fleet", "status", ..] => "fleet status",
+            ["fleet", "adopt" | "release", ..] => "fleet adopt",
             ["verify", "--evidence", ..] => "verify --evidence",
             ["verify", "--proof", ..] => "verify --proof",
             ["verify", "--page", ..] => "verify --page",
@@ -196,6 +197,7 @@ impl Examples {
         catalog.set("ARCHIVE_FOLDER", "member");
         fs::remove_dir_all(catalog.root().join("mail")).unwrap();
         self.run(catalog, &["archive", "--once", "--from-start"]);
+        self.run(catalog, &["fleet", "adopt"]);
         broker.ask("expire mail");
         broker.ask("grow mail 2");
         self.run(catalog, &["archive", "--once"]);
@@ -217,6 +219,7 @@ impl Examples {
         catalog.set("ARCHIVE_GROUP", "second");
         catalog.set("ARCHIVE_FOLDER", "third");
         self.run(catalog, &["archive", "--once", "--env-dir", "archived"]);
+        self.run(catalog, &["fleet", "adopt", "--env-dir", "archived"]);
         before.into_iter().for_each(|(name, value)| catalog.set(&name, value));
     }
 

@@ -12,8 +12,9 @@ use examples::Examples;
 use observed::{Observed, Seen};
 
 /// The sections that are not of a command with `--json` alone.
-const OTHER_SECTIONS: [&str; 12] = [
+const OTHER_SECTIONS: [&str; 13] = [
     "fleet status",
+    "fleet adopt",
     "Errors",
     "copy --from",
     "collect --follow",

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use tokio::sync::mpsc;
 
 use super::batch::{Batch, Held};
 use super::filed_streams::FiledStreams;
@@ -57,6 +58,8 @@ pub(crate) struct ArchivistOptions {
     pub(crate) from_start: bool,
     /// The wait between two rounds.
     pub(crate) interval: Duration,
+    /// Who is told after each round how it stands.
+    pub(crate) told: Option<mpsc::UnboundedSender<ArchiveReport>>,
     /// Returns the current time.
     pub(crate) clock: fn() -> DateTime<Utc>,
 }
@@ -167,6 +170,8 @@ pub(crate) struct Archivist {
     elsewhere: BTreeMap<Partition, Option<Owner>>,
     /// Who is in the group, if Kafka says so, and others have partitions.
     present: Option<BTreeSet<String>>,
+    /// Up to where each partition was written when it was looked last.
+    ends: BTreeMap<Partition, i64>,
     /// What could not be filed of each topic.
     held: BTreeMap<String, Held>,
     strays: Strays,
@@ -220,6 +225,7 @@ impl Archivist {
             own: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             present: None,
+            ends: BTreeMap::new(),
             held: BTreeMap::new(),
             stuck: BTreeMap::new(),
             begun_anew: BTreeSet::new(),
@@ -277,22 +283,27 @@ impl Archivist {
         }
     }
 
-    /// Says everything that is to be said, once for as long as it is so.
+    /// Says everything that is to be said, once for as long as it is so, and how it stands.
     fn say(&mut self) {
         let report = self.report();
-        let (problems, warnings) = (report.sentences(), &report.warnings);
+        let (problems, warnings) = (report.sentences(), report.warnings.clone());
         let notice = report.notice();
         let is_said =
             |said: &String| problems.contains(said) || warnings.contains(said) || notice.as_ref() == Some(said);
         self.said.retain(is_said);
         problems.iter().for_each(|problem| self.complain(problem));
         for warning in warnings {
-            if self.said.insert(warning.clone()) {
+            if !self.said.contains(&warning) {
                 tracing::warn!("{warning}");
+                self.said.insert(warning);
             }
         }
         if let Some(notice) = notice.filter(|notice| self.said.insert(notice.clone())) {
             tracing::info!("{notice}");
+        }
+        if let Some(told) = &self.options.told {
+            // If nobody listens any more, the member is about to end.
+            let _ = told.send(report);
         }
     }
 
@@ -311,6 +322,10 @@ impl Archivist {
         self.begin(&lows)?;
         self.note_origins()?;
         let bounds = self.bounds()?;
+        self.ends = bounds
+            .iter()
+            .map(|(partition, bounds)| (partition.clone(), bounds.high))
+            .collect();
         let aside_topic = self.aside_topic();
         let of_aside = bounds.iter().filter(|((topic, _), _)| *topic == aside_topic);
         self.aside_lows = of_aside
@@ -650,11 +665,16 @@ impl Archivist {
 
     /// Returns how it stands.
     pub(crate) fn report(&self) -> ArchiveReport {
-        let partitions = self.own.keys().map(|partition| PartitionReport {
-            topic: partition.0.clone(),
-            partition: partition.1,
-            next: self.note.progress(partition).map_or(0, |progress| progress.next),
-            problem: self.stuck.get(partition).cloned().or_else(|| self.held_back(partition)),
+        let partitions = self.own.keys().map(|partition| {
+            let next = self.note.progress(partition).map_or(0, |progress| progress.next);
+            let end = self.ends.get(partition).copied().unwrap_or(next);
+            PartitionReport {
+                topic: partition.0.clone(),
+                partition: partition.1,
+                next,
+                waiting: (end - next).max(0),
+                problem: self.stuck.get(partition).cloned().or_else(|| self.held_back(partition)),
+            }
         });
         let elsewhere = self.elsewhere.iter().filter_map(|((topic, partition), owner)| {
             let owner = owner.as_ref()?;
