@@ -32,7 +32,7 @@ pub(crate) const ARCHIVE_GROUP: Setting<String> = Setting {
         scope: Scope::Program,
         default: DefaultValue::None,
         example: Some("trails.archive"),
-        doc: "The consumer group: members of one group share the topics, and each group gets all of them; without it, \
+        doc: "The consumer group, another one than `FLEET_ID`: members of one group share the topics, and each group gets all of them; without it, \
               `<FLEET_ID>.archive`.",
     },
     parse: group,

@@ -74,10 +74,10 @@ fn assert_counts_what_is_on_disk(summary: &Value, catalog: &Catalog) {
 }
 
 /// Mounts a small disk of its own on a folder; `None` where that is not allowed.
-struct Mount(PathBuf);
+pub(super) struct Mount(PathBuf);
 
 impl Mount {
-    fn tmpfs(folder: &Path, options: &str) -> Option<Self> {
+    pub(super) fn tmpfs(folder: &Path, options: &str) -> Option<Self> {
         let mut mount = Command::new("mount");
         mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(folder);
         process::try_run(&mut mount)

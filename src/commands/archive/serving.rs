@@ -37,7 +37,7 @@ impl Serving {
         (log, shutdown): (&Log, &Shutdown),
         clock: fn() -> DateTime<Utc>,
     ) -> Result<Option<Self>, CommandError> {
-        let Some(listener) = bind(address).await.map_err(CommandError::start)? else {
+        let Some(listener) = bind(address, false).await.map_err(CommandError::start)? else {
             return Ok(None);
         };
         let exporter = Exporter::start(Metrics::new([]), None, None, log.lost_lines()).map_err(CommandError::start)?;

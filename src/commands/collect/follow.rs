@@ -58,7 +58,9 @@ pub(super) async fn run(
     let (shutdown, hangups) = (signals::shutdown_of_service(), Hangups::listen());
     let notifier = Arc::new(Notifier::new(session.manager.as_ref()));
     let exporter = exporter(arguments, &session).map_err(CommandError::start)?;
-    let listener = bind(arguments.metrics_listen).await.map_err(CommandError::start)?;
+    let listener = bind(arguments.metrics_listen, true)
+        .await
+        .map_err(CommandError::start)?;
     let watchdog = session.manager.as_ref().and_then(|manager| manager.watchdog);
     let mut health = Health::new(stream_names(&session), options.interval);
     health.fail(session.failed.iter().map(|failed| failed.name.clone()));
@@ -303,23 +305,34 @@ fn places(session: &Session<'_>) -> Vec<StreamPlace> {
     session.streams().map(StreamSettings::place).collect()
 }
 
-/// Opens the listener of `--metrics-listen`, if that is given.
-pub(in crate::commands) async fn bind(address: Option<SocketAddr>) -> Result<Option<Listener>, ListenError> {
+/// Opens the listener of `--metrics-listen`, if that is given. A member of a fleet, or of its archive, serves no page.
+pub(in crate::commands) async fn bind(
+    address: Option<SocketAddr>,
+    has_page: bool,
+) -> Result<Option<Listener>, ListenError> {
     match address {
-        Some(address) => listen(address).await.map(Some),
+        Some(address) => listen(address, has_page).await.map(Some),
         None => Ok(None),
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<Listener, ListenError> {
+async fn listen(address: SocketAddr, has_page: bool) -> Result<Listener, ListenError> {
     let listener = Listener::bind(address).await?;
     let address = listener.address().unwrap_or(address);
     if !address.ip().is_loopback() {
-        tracing::warn!(
-            "--metrics-listen: everyone who can reach {address} can read the metrics and the page of the archive"
-        );
+        let what = if has_page {
+            "the metrics and the page of the archive"
+        } else {
+            "the metrics"
+        };
+        tracing::warn!("--metrics-listen: everyone who can reach {address} can read {what}");
     }
-    tracing::info!("serving metrics at http://{address}/metrics, and a page of the archive at /");
+    let page = if has_page {
+        ", and a page of the archive at /"
+    } else {
+        ""
+    };
+    tracing::info!("serving metrics at http://{address}/metrics{page}");
     Ok(listener)
 }
 

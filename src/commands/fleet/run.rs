@@ -57,7 +57,9 @@ pub(super) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     config.log_problems();
     let interval = arguments.interval.unwrap_or_default().0;
     let shutdown = signals::shutdown_of_service();
-    let listener = bind(arguments.metrics_listen).await.map_err(CommandError::start)?;
+    let listener = bind(arguments.metrics_listen, false)
+        .await
+        .map_err(CommandError::start)?;
     let exporter = Exporter::start(Metrics::new([]), None, None, log.lost_lines()).map_err(CommandError::start)?;
     let mut health = Health::new([], interval);
     health.fail(config.failed.iter().map(|(organization, _)| organization.clone()));

@@ -1,7 +1,7 @@
 //! What was read of a topic in a round and is not filed yet, and what could not be filed: a stream of which something could not be holds
 //! back itself, and no other in its partition.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::filed_streams::{Loads, NotFiled};
 use super::incoming::{Incoming, Parts};
@@ -61,6 +61,8 @@ pub(super) struct Batch {
     /// What could not be filed in the round before, and in this one.
     before: Held,
     held: Held,
+    /// The streams that are held in this round.
+    stopped: BTreeSet<String>,
 }
 
 impl Batch {
@@ -73,6 +75,7 @@ impl Batch {
             parts,
             before,
             held: Held::default(),
+            stopped: BTreeSet::new(),
         }
     }
 
@@ -89,7 +92,7 @@ impl Batch {
 
     /// Returns whether a message is to be passed over: what it says is filed, or something before it of its stream could not be.
     pub(super) fn passes_over(&mut self, name: &str, (partition, offset): (i32, i64)) -> bool {
-        if self.held.streams().any(|held| held == name) {
+        if self.stopped.contains(name) {
             self.held.hold(partition, name, offset);
             return true;
         }
@@ -99,13 +102,16 @@ impl Batch {
     /// Notes that a stream is not filed from this message on.
     pub(super) fn hold(&mut self, name: &str, (partition, offset): (i32, i64)) {
         self.held.hold(partition, name, offset);
+        if !self.stopped.contains(name) {
+            self.stopped.insert(name.to_owned());
+        }
     }
 
     /// Notes that what was read is filed, but for this; returns up to where the partitions are, where that is further.
     pub(super) fn note_filed(&mut self, not_filed: NotFiled) -> BTreeMap<i32, i64> {
         for (name, firsts) in not_filed {
-            for (partition, offset) in firsts {
-                self.held.hold(partition, &name, offset);
+            for place in firsts {
+                self.hold(&name, place);
             }
         }
         let mut news = BTreeMap::new();

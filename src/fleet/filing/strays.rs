@@ -102,7 +102,11 @@ impl Strays {
                 let told = self.told.entry(reason).or_insert(Told { first, count: 0 });
                 told.count += noted.records;
             }
-            is_noted?;
+            if let Err(error) = is_noted {
+                // After a failed write nothing is known of the file: it is read anew.
+                self.archive = None;
+                return Err(error);
+            }
         }
         Ok(())
     }

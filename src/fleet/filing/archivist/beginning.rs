@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{ArchiveError, Archivist, RoundEnd};
+use super::{Archivist, RoundEnd};
 use crate::coverage::Covered;
 use crate::fleet::bucket::bucket_of;
 use crate::fleet::filing::member_note::Progress;
@@ -50,7 +50,7 @@ impl Archivist {
                 next: *low,
                 ..Progress::default()
             };
-            self.exclude(partition, (*low, &aside), &mut progress.excluded)?;
+            self.exclude(partition, (*low, &aside), &mut progress.excluded);
             if progress.excluded.is_empty() {
                 tracing::info!(topic = partition.0, partition = partition.1, from = low, "begun with");
             } else {
@@ -69,7 +69,7 @@ impl Archivist {
         partition: &Partition,
         (low, aside): (i64, &BTreeMap<i32, i64>),
         excluded: &mut BTreeMap<String, Covered>,
-    ) -> Result<(), RoundEnd> {
+    ) {
         let count = self.counts.get(&partition.0).copied().unwrap_or(1);
         for (name, state) in self.known.all() {
             if bucket_of(name.trim_start_matches('/'), count) != partition.1 {
@@ -82,22 +82,26 @@ impl Archivist {
                     low <= begun.unwrap_or(&0)
                 });
             if !is_whole {
-                let missing = self.not_here(name, state, &state.run.sum.covered)?;
+                let missing = self.not_here(name, state, &state.run.sum.covered);
                 let all = excluded.entry(name.clone()).or_default();
                 missing.spans().iter().for_each(|span| all.add(*span));
             }
         }
         excluded.retain(|_, covered| !covered.spans().is_empty());
-        Ok(())
     }
 
-    /// Returns what of these spans the catalog of a stream does not hold, by its own journal.
-    fn not_here(&self, name: &str, state: &StreamState, spans: &Covered) -> Result<Covered, RoundEnd> {
-        let here = self.streams.covered_here(name, state);
-        let here = here.map_err(|error| RoundEnd::Fatal(ArchiveError::Folder(error.to_string())))?;
+    /// Returns what of these spans the catalog of a stream does not hold, by its own journal. Of one that cannot be read nothing is known to
+    /// be there; it holds up no other.
+    fn not_here(&self, name: &str, state: &StreamState, spans: &Covered) -> Covered {
         let mut missing = spans.clone();
-        here.spans().iter().for_each(|span| missing.remove(*span));
-        Ok(missing)
+        match self.streams.covered_here(name, state) {
+            Ok(here) => here.spans().iter().for_each(|span| missing.remove(*span)),
+            Err(error) => tracing::warn!(
+                stream = name.trim_start_matches('/'),
+                "what its catalog has is a gap: {error}"
+            ),
+        }
+        missing
     }
 
     /// Notes which streams the fleet has from the catalog of one machine: what that had covered is in no message, so it is complete only in
@@ -111,7 +115,7 @@ impl Archivist {
             };
             let noted = self.note.progress(home).and_then(|progress| progress.origins.get(name));
             if noted != Some(&origin.id) {
-                let missing = self.not_here(name, state, &origin.covered)?;
+                let missing = self.not_here(name, state, &origin.covered);
                 news.push((home.clone(), name.clone(), origin.id.clone(), missing));
             }
         }
@@ -134,7 +138,7 @@ impl Archivist {
             return Ok(());
         };
         let aside = self.aside_lows.clone();
-        self.exclude(partition, (low, &aside), &mut progress.excluded)?;
+        self.exclude(partition, (low, &aside), &mut progress.excluded);
         progress.claimed.clear();
         progress.next = from;
         self.note.begin(partition, progress);

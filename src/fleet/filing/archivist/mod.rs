@@ -104,6 +104,8 @@ enum RoundEnd {
     Stopped,
     /// Kafka does not answer; it is tried again.
     Kafka(String),
+    /// The member's folder cannot be written to, as when its disk is full; it is tried again.
+    Folder(String),
     /// The member cannot go on.
     Fatal(ArchiveError),
 }
@@ -170,6 +172,8 @@ pub(crate) struct Archivist {
     elsewhere: BTreeMap<Partition, Option<Owner>>,
     /// Who is in the group, if Kafka says so, and others have partitions.
     present: Option<BTreeSet<String>>,
+    /// When that was asked.
+    asked_present: Option<Stopwatch>,
     /// Up to where each partition was written when it was looked last.
     ends: BTreeMap<Partition, i64>,
     /// What could not be filed of each topic.
@@ -225,6 +229,7 @@ impl Archivist {
             own: BTreeMap::new(),
             elsewhere: BTreeMap::new(),
             present: None,
+            asked_present: None,
             ends: BTreeMap::new(),
             held: BTreeMap::new(),
             stuck: BTreeMap::new(),
@@ -260,7 +265,8 @@ impl Archivist {
                 Err(RoundEnd::Stopped) => return Ok(()),
                 Err(RoundEnd::Fatal(error)) => return Err(error),
                 Err(RoundEnd::Kafka(problem)) if once => return Err(ArchiveError::Kafka(problem)),
-                Err(RoundEnd::Kafka(problem)) => {
+                Err(RoundEnd::Folder(problem)) if once => return Err(ArchiveError::Folder(problem)),
+                Err(RoundEnd::Kafka(problem) | RoundEnd::Folder(problem)) => {
                     self.complain(&problem);
                     self.problems = vec![problem];
                 }
@@ -335,7 +341,7 @@ impl Archivist {
         self.read_audit(&bounds)?;
         self.read_aside(&bounds)?;
         self.claim(&bounds, &grown)?;
-        if is_settled {
+        if is_settled || !self.own.is_empty() {
             self.say();
         }
         let is_decided = bounds.values().all(Bounds::is_decided);
@@ -394,7 +400,7 @@ impl Archivist {
 
     fn store(&self) -> Result<(), RoundEnd> {
         let stored = self.note.store(&self.location);
-        stored.map_err(|error| RoundEnd::Fatal(ArchiveError::Folder(error.to_string())))
+        stored.map_err(|error| RoundEnd::Folder(error.to_string()))
     }
 
     /// Returns how far the partitions that are read are written and decided.
@@ -624,7 +630,7 @@ impl Archivist {
             self.stateless.extend(loads.without_state(&self.known));
         }
         let kept = self.strays.keep((self.options.clock)());
-        kept.map_err(|error| RoundEnd::Fatal(ArchiveError::Folder(error.to_string())))?;
+        kept.map_err(|error| RoundEnd::Folder(error.to_string()))?;
         let not_filed = self.streams.file(loads, &self.known, &self.note);
         let news = batch.note_filed(not_filed);
         if news.is_empty() {

@@ -1,10 +1,15 @@
 //! Which partitions are a member's: the group shares out what nobody has begun with, and what somebody has begun with stays theirs.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use super::{Archivist, RoundEnd, SETTLED};
 use crate::forward::kafka::fleet::{Partition, Standing};
+use crate::process::awake::Stopwatch;
 use crate::process::host_name::host_name;
+
+/// How often a member that has partitions asks who is in the group: with a broker that does not answer that takes seconds.
+const ASKED_EVERY: Duration = Duration::from_secs(60);
 
 impl Archivist {
     /// Finds which partitions are this member's, and begins to own those that nobody has begun with and the group has assigned to it.
@@ -45,14 +50,24 @@ impl Archivist {
             }
         }
         self.claim_all(wanted)?;
-        self.present = None;
-        if self.elsewhere.values().any(Option::is_some) {
+        self.note_present();
+        Ok(is_settled)
+    }
+
+    /// Asks who is in the group: one that has nothing to do in each round, since somebody else has to do it, and others now and then.
+    fn note_present(&mut self) {
+        let is_time = self
+            .asked_present
+            .as_ref()
+            .is_none_or(|asked| asked.awake() >= ASKED_EVERY);
+        if self.elsewhere.values().any(Option::is_some) && (is_time || self.own.is_empty()) {
+            self.asked_present = Some(Stopwatch::start());
+            self.present = None;
             match self.sharing.present() {
                 Ok(present) => self.present = Some(present),
                 Err(problem) => tracing::debug!("who is in the group is not known: {problem}"),
             }
         }
-        Ok(is_settled)
     }
 
     /// Returns whether a member is in the group, or nobody knows.
