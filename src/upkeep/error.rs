@@ -36,7 +36,9 @@ pub(crate) enum UpkeepError {
     /// Something speaks against deleting a day that nobody knew before.
     #[error("it stays, and all after it: {0}")]
     Stays(String),
-    #[error("nothing is deleted, since the journal has no line of this stream: run collect first")]
+    #[error(
+        "nothing is deleted, since the journal has no line of this stream: run collect first, or archive in a fleet"
+    )]
     NoLine,
 }
 

@@ -15,7 +15,7 @@ use super::error::CommandError;
 use super::outcome::{log_problems, print_streams, print_text};
 use crate::archive::Lock;
 use crate::config::StreamPlace;
-use crate::coverage::{Entry, Journal, Standing, Wanted};
+use crate::coverage::{Entry, Fed, Journal, Standing, Wanted};
 use crate::process::exit::Exit;
 use crate::run::StartError;
 use crate::window::{bound, floor_to_millisecond};
@@ -105,7 +105,8 @@ fn accept_losses(stream: &StreamPlace, now: DateTime<Utc>) -> Result<(), Command
     let Some(newest) = standing.newest.take() else {
         tracing::warn!(
             stream = name,
-            "not accepted: the journal has no line of this stream to go on from; run collect first"
+            "not accepted: the journal has no line of this stream to go on from; {} first",
+            Fed::advice(&stream.location)
         );
         return Ok(());
     };

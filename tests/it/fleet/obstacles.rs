@@ -12,10 +12,11 @@ use serde_json::{Value, json};
 use super::archive::{LogServer, appended, kept};
 use super::crew::{Crew, STREAMS};
 use super::ledger::Verdict;
-use super::storm::Fleet;
+use super::storm::{Blow, Fleet, Storm};
 use crate::disk::Mount;
 use crate::follow::{check_with_promtool, figure, http_get, served_address};
 use crate::kafka::broker::Broker;
+use crate::support::random::{many, random};
 use crate::support::{Catalog, PATIENCE, Process, wait_until};
 
 /// The streams that `archive --json` shows, as `ORGANIZATION/STREAM`, for which something is so.
@@ -378,4 +379,83 @@ fn a_disk_that_is_full_for_a_while_ends_no_member_that_goes_on() {
         let run = server.run(&[command]);
         assert_eq!(run.code, 0, "{command}: {}{}", run.stdout, run.stderr);
     }
+}
+
+/// The catalog of a stream, which can be in the way, as a disk that is not mounted.
+struct CatalogFolder(PathBuf);
+
+impl CatalogFolder {
+    fn away(&self) -> PathBuf {
+        self.0.with_extension("away")
+    }
+
+    fn is_away(&self) -> bool {
+        self.away().exists()
+    }
+
+    fn take_away(&self) {
+        fs::rename(&self.0, self.away()).unwrap();
+        fs::write(&self.0, "in the way").unwrap();
+    }
+
+    fn bring_back(&self) {
+        fs::remove_file(&self.0).unwrap();
+        fs::rename(self.away(), &self.0).unwrap();
+    }
+}
+
+/// Two members of one group, which are killed, while catalogs come and go under them.
+#[test]
+fn catalogs_that_come_and_go_lose_and_repeat_nothing_whoever_is_killed() {
+    let broker = Broker::start();
+    let crew = Crew::new(&broker, 6);
+    let servers = ["one", "two"].map(|name| LogServer::new(&crew, name, "both"));
+    let mut storm = Storm::of(&broker, crew, 2, "catalogs");
+    for organization in storm.fleet.organizations() {
+        let lines = storm.fleet.begin_with(&organization, 40);
+        lines.into_iter().for_each(|line| storm.note(line));
+    }
+    let catalogs: Vec<_> = servers
+        .iter()
+        .flat_map(|server| {
+            let organizations = storm.fleet.organizations().into_iter();
+            organizations
+                .flat_map(|name| ["MAIL", "TFC", "PORT"].map(|prefix| (name.clone(), prefix)))
+                .map(|(name, prefix)| CatalogFolder(server.folder.join("days").join(name).join(prefix)))
+        })
+        .collect();
+    let mut members: Vec<_> = servers.iter().map(LogServer::start).collect();
+    let mut random = random();
+    for _ in 0..many(10) {
+        for _ in 0..4 {
+            let catalog = &catalogs[random.usize(..catalogs.len())];
+            if catalog.is_away() {
+                catalog.bring_back()
+            } else {
+                catalog.take_away()
+            }
+        }
+        storm.round(&[Blow::Kill, Blow::Rebalance, Blow::SlowCommits]);
+        if random.bool() {
+            let chosen = random.usize(..members.len());
+            members.remove(chosen).kill();
+            members.insert(chosen, servers[chosen].start());
+        }
+        members.iter_mut().for_each(Process::assert_running);
+    }
+    catalogs
+        .iter()
+        .filter(|catalog| catalog.is_away())
+        .for_each(CatalogFolder::bring_back);
+    members.into_iter().for_each(Process::kill);
+    let verdict = storm.end();
+    assert_eq!(verdict, Verdict::default());
+    for server in &servers {
+        let (code, shown) = server.once(&[]);
+        assert_eq!(code, 0, "{shown}");
+        let run = server.run(&["verify", "--json"]);
+        assert_eq!(run.code, 0, "{}{}", run.stdout, run.stderr);
+    }
+    let lines = servers.iter().flat_map(LogServer::lines);
+    assert_eq!(storm.ledger.judge_lines(lines), Verdict::default());
 }
