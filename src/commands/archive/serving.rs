@@ -86,7 +86,7 @@ impl Serving {
         });
         self.health.send_modify(|health| {
             for stream in &report.streams {
-                health.run(stream.stream, now, stream.problem.is_none());
+                health.run(stream.stream, now, stream.is_complete());
             }
         });
     }
@@ -100,6 +100,6 @@ fn filed(stream: &StreamReport) -> Filed {
         revised: stream.revised,
         last_record: stream.last_record,
         fleet_run_at: stream.fleet_run_at,
-        is_complete: stream.problem.is_none(),
+        is_complete: stream.is_complete(),
     }
 }

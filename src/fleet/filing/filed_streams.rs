@@ -286,14 +286,22 @@ impl FiledStreams {
     }
 
     /// Returns how they stand that are in these partitions, or of which something was filed.
-    pub(super) fn reports(&self, own: &BTreeMap<Partition, i64>) -> Vec<StreamReport> {
+    pub(super) fn reports(
+        &self,
+        own: &BTreeMap<Partition, i64>,
+        is_stuck: impl Fn(&Partition) -> bool,
+    ) -> Vec<StreamReport> {
         let shown = self.all.values().filter(|filed| {
             let StreamReport {
                 appended, duplicates, ..
             } = filed.report;
             own.contains_key(&filed.home) || appended + duplicates > 0
         });
-        shown.map(|filed| filed.report.clone()).collect()
+        let reports = shown.map(|filed| StreamReport {
+            is_stuck: is_stuck(&filed.home),
+            ..filed.report.clone()
+        });
+        reports.collect()
     }
 }
 

@@ -77,6 +77,17 @@ pub(crate) struct StreamReport {
     /// Whether that is because another process is at work in its catalog.
     #[serde(skip)]
     pub(crate) is_locked: bool,
+    /// Whether its partition, or one of what is rejected, is not gone on with.
+    #[serde(skip)]
+    pub(crate) is_stuck: bool,
+}
+
+impl StreamReport {
+    /// Returns whether everything that came of it could be filed.
+    #[must_use]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.problem.is_none() && !self.is_stuck
+    }
 }
 
 impl ArchiveReport {
@@ -175,5 +186,62 @@ impl ArchiveReport {
             *hosts.entry(partition.host.as_str()).or_default() += 1;
         }
         hosts
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn elsewhere(present: bool) -> ElsewhereReport {
+        ElsewhereReport {
+            topic: "audit".to_owned(),
+            partition: 0,
+            host: "log1".to_owned(),
+            present,
+        }
+    }
+
+    #[test]
+    fn a_stream_is_complete_when_nothing_stands_in_its_way() {
+        let stream = StreamReport::default();
+        assert!(stream.is_complete());
+        let stuck = StreamReport {
+            is_stuck: true,
+            ..stream.clone()
+        };
+        let failed = StreamReport {
+            problem: Some("full".to_owned()),
+            ..stream
+        };
+        assert!(!stuck.is_complete() && !failed.is_complete());
+    }
+
+    #[test]
+    fn who_has_nothing_to_do_fails_only_where_nobody_does_it() {
+        let idle = |present| ArchiveReport {
+            elsewhere: vec![elsewhere(present)],
+            ..ArchiveReport::default()
+        };
+        assert_eq!((idle(true).exit(), idle(true).why_idle()), (Exit::Complete, None));
+        assert!(idle(true).notice().unwrap().contains("log1 files all of them"));
+        assert_eq!((idle(false).exit(), idle(false).notice()), (Exit::StreamFailed, None));
+        assert!(idle(false).why_idle().unwrap().contains("--take-over"));
+        let mut busy = idle(false);
+        busy.partitions.push(PartitionReport {
+            topic: "audit".to_owned(),
+            partition: 1,
+            next: 0,
+            waiting: 0,
+            problem: None,
+        });
+        // Others are not its business.
+        assert_eq!(
+            (busy.exit(), busy.why_idle(), busy.notice()),
+            (Exit::Complete, None, None)
+        );
+        busy.not_begun = 2;
+        assert_eq!(busy.exit(), Exit::StreamFailed);
+        assert!(busy.not_begun().unwrap().contains("nobody has begun with 2 partitions"));
     }
 }

@@ -701,6 +701,7 @@ impl Archivist {
             .iter()
             .filter(|(partition, _)| !self.own.contains_key(*partition));
         let aside = aside.map(|((topic, partition), problem)| format!("{topic}, partition {partition}: {problem}"));
+        let aside_topic = self.aside_topic();
         let mut report = ArchiveReport {
             fleet: self.note.fleet.clone(),
             group: self.note.group.clone(),
@@ -708,7 +709,9 @@ impl Archivist {
             partitions: partitions.collect(),
             elsewhere: elsewhere.collect(),
             not_begun: self.elsewhere.values().filter(|owner| owner.is_none()).count(),
-            streams: self.streams.reports(&self.own),
+            streams: self.streams.reports(&self.own, |home| {
+                self.stuck.contains_key(home) || self.stuck.keys().any(|(topic, _)| *topic == aside_topic)
+            }),
             unknown: unknown.into_iter().collect(),
             rejected: self.strays.count(),
             problems: self.problems.iter().cloned().chain(aside).collect(),
