@@ -320,12 +320,8 @@ async fn listen(address: SocketAddr, has_page: bool) -> Result<Listener, ListenE
     let listener = Listener::bind(address).await?;
     let address = listener.address().unwrap_or(address);
     if !address.ip().is_loopback() {
-        let what = if has_page {
-            "the metrics and the page of the archive"
-        } else {
-            "the metrics"
-        };
-        tracing::warn!("--metrics-listen: everyone who can reach {address} can read {what}");
+        let page = if has_page { " and the page of the archive" } else { "" };
+        tracing::warn!("--metrics-listen: everyone who can reach {address} can read the metrics{page}");
     }
     let page = if has_page {
         ", and a page of the archive at /"
