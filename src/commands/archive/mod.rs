@@ -98,6 +98,7 @@ pub(super) async fn run(arguments: &Arguments, log: &Log, clock: fn() -> DateTim
     let options = config.log.options(arguments.verbosity, &progress, clock);
     log.start(LogOptions { file: None, ..options })?;
     config.log_problems();
+    config.check_has_streams()?;
     let failed = config.failed.clone();
     let interval = arguments.interval.map_or(INTERVAL, |interval| interval.0);
     let shutdown = signals::shutdown_of_service();

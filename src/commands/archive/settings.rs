@@ -93,6 +93,18 @@ impl ArchiveConfig {
         self.warnings.extend(config::exposed_forward_secrets(env));
     }
 
+    /// Checks that there is something to file.
+    ///
+    /// # Errors
+    /// If no stream is on, as where no organization can be filed.
+    pub(in crate::commands) fn check_has_streams(&self) -> Result<(), CommandError> {
+        if !self.streams.is_empty() {
+            return Ok(());
+        }
+        let problem = "there is nothing to file: no organization has a stream that can be filed; what is wrong with each is said above";
+        Err(CommandError::start(problem))
+    }
+
     /// Says what is to be known of them, and which organizations are not filed.
     pub(in crate::commands) fn log_problems(&self) {
         self.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));

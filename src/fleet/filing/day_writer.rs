@@ -449,7 +449,7 @@ fn check_newest(target: Target<'_>, standing: &Standing) -> Result<(), FilingErr
     let newest = standing.newest.as_ref().map(|newest| newest.at);
     match target.claimed {
         Some(claimed) if newest.is_none_or(|newest| newest < claimed) => Err(FilingError::Refused(format!(
-            "{} is older than what was filed there up to {}: its disk is not mounted, or it was restored from an older copy; mount it,              restore ARCHIVE_FOLDER from the same copy, or read all that Kafka still has once more with --from-start",
+            "{} is older than what was filed there up to {}: its disk is not mounted, or it was restored from an older copy; mount it, restore ARCHIVE_FOLDER from the same copy, or read all that Kafka still has once more with --from-start",
             target.stream.place.location.folder().display(),
             bound(claimed)
         ))),

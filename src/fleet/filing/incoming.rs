@@ -22,11 +22,16 @@ pub(super) enum Incoming {
     Revised(Rejected),
 }
 
+/// The most characters of the name of a stream, and of another one that is shown.
+const LONGEST_NAME: usize = 60;
+
 /// Why a message is no stream's.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Stray {
     /// No header says of which stream it is.
     NoStream,
+    /// It says of one with a name that none can have.
+    UnnameableStream(String),
     /// None says of which organization, and the archive is of organizations.
     NoOrganization,
     /// The organization has a name that no file of settings can have.
@@ -40,15 +45,28 @@ impl Stray {
     pub(super) fn reason(&self, with_name: bool) -> String {
         match self {
             Self::NoStream => "it says of no stream".to_owned(),
+            Self::UnnameableStream(name) if with_name => format!("no stream can have the name `{}`", cut(name)),
+            Self::UnnameableStream(_) => "no stream can have the name that it says".to_owned(),
             Self::NoOrganization => "it says of no organization".to_owned(),
             Self::Unnameable(name) if with_name => {
-                let name: String = name.chars().take(60).collect();
-                format!("no file can be named after its organization `{}`", name.escape_debug())
+                format!("no file can be named after its organization `{}`", cut(name))
             }
             Self::Unnameable(_) => "no file can be named after its organization".to_owned(),
             Self::NoValue => "it has no value".to_owned(),
         }
     }
+}
+
+/// Returns the beginning of a name, as it can be shown.
+fn cut(name: &str) -> String {
+    let beginning: String = name.chars().take(LONGEST_NAME).collect();
+    beginning.escape_debug().to_string()
+}
+
+/// Returns whether there can be a stream of this name, now or in a later version: one that is not known yet is read when it is.
+fn can_be_stream(name: &str) -> bool {
+    let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    (1..=LONGEST_NAME).contains(&name.len()) && name.bytes().all(is_allowed)
 }
 
 /// Returns the stream of a message, as `ORGANIZATION/STREAM` or `/STREAM`, and its value.
@@ -57,6 +75,9 @@ impl Stray {
 /// If it is no stream's, as one that no fleet has sent: `of_organizations` says whether the archive is of organizations, which have names.
 pub(super) fn stream_of<'a>(message: &Taken<'a>, of_organizations: bool) -> Result<(String, &'a [u8]), Stray> {
     let stream = message.header(header::STREAM).ok_or(Stray::NoStream)?;
+    if !can_be_stream(stream) {
+        return Err(Stray::UnnameableStream(stream.to_owned()));
+    }
     let organization = message.header(header::ORGANIZATION).unwrap_or_default();
     if organization.is_empty() && of_organizations {
         return Err(Stray::NoOrganization);
@@ -219,6 +240,18 @@ mod tests {
         let message = Taken::of(value, &headers);
         let whole = Parts::default().take("/tfc", value.as_bytes(), &message).unwrap().1;
         of_aside(&whole, &mut reader()).unwrap()
+    }
+
+    #[test]
+    fn a_message_whose_stream_no_version_can_have_is_a_stray_and_one_of_a_later_version_is_not() {
+        let of = |stream: &str| stream_of(&Taken::of(RECORD, &[("stream", stream)]), false).map(|(name, _)| name);
+        assert_eq!(of("github-2"), Ok("/github-2".to_owned()));
+        let long = "a".repeat(LONGEST_NAME + 1);
+        for stream in ["", "../x", "Mail", "a b", "\u{1b}[0m", &long] {
+            let stray = of(stream).unwrap_err();
+            assert_eq!(stray, Stray::UnnameableStream(stream.to_owned()));
+            assert!(stray.reason(true).len() < 2 * LONGEST_NAME, "{stray:?}");
+        }
     }
 
     #[test]

@@ -324,6 +324,20 @@ fn everything_that_is_wrong_with_the_settings_is_told_at_once_and_once() {
     }
 }
 
+#[test]
+fn an_archive_without_a_stream_says_that_there_is_nothing_to_file() {
+    let catalog = Catalog::bare();
+    let folder = catalog.root().join("env");
+    fs::create_dir(&folder).unwrap();
+    fs::create_dir(catalog.root().join("archive")).unwrap();
+    let common = "FLEET_ID=trails\nARCHIVE_FOLDER=archive\nKAFKA_SERVER=127.0.0.1:1\n";
+    fs::write(folder.join("common.env"), common).unwrap();
+    fs::write(folder.join("acme.env"), "").unwrap();
+    let run = catalog.run(&["archive", "--once", "--env-dir", "env"]);
+    assert_eq!(run.code, 1, "{}", run.stderr);
+    assert!(run.stderr.contains("nothing to file"), "{}", run.stderr);
+}
+
 /// Fills a folder that is a small disk; what fills it goes when this does.
 struct Filling(PathBuf);
 
