@@ -1,7 +1,5 @@
 //! Variables that nothing reads, usually mistyped ones.
 
-use std::collections::BTreeSet;
-
 use strsim::osa_distance;
 
 use super::variables::{has_our_prefix, names};
@@ -21,6 +19,7 @@ const SHORT_WORD: usize = 4;
 /// with one of our prefixes, and any other that is an edit or two away from a known one.
 pub(super) fn find(env: &Env, kinds: &[Kind], errors: &mut ConfigErrors) {
     let known = names(kinds);
+    let counted: Vec<Known<'_>> = known.iter().map(|name| Known::of(name)).collect();
     for name in env.own_names().filter(|name| !known.contains(*name)) {
         let is_ours = has_our_prefix(name, kinds);
         if !is_ours && name.len() < LONG_NAME {
@@ -31,7 +30,7 @@ pub(super) fn find(env: &Env, kinds: &[Kind], errors: &mut ConfigErrors) {
         } else {
             LARGEST_EDIT_DISTANCE
         };
-        match nearest(name, &known, edit_distance) {
+        match nearest(name, &counted, edit_distance) {
             Some(meant) => errors.add(name, suggestion(meant)),
             None if is_ours => errors.add(
                 name,
@@ -46,14 +45,32 @@ fn suggestion(nearest: &str) -> String {
     format!("is not a variable of this program, so it changes nothing; did you mean {nearest}?")
 }
 
+/// A name that may have been meant.
+struct Known<'a> {
+    name: &'a str,
+    length: usize,
+    letters: Letters,
+}
+
+impl<'a> Known<'a> {
+    fn of(name: &'a str) -> Self {
+        Self {
+            name,
+            length: name.chars().count(),
+            letters: count_letters(name),
+        }
+    }
+}
+
 /// Returns the known name with the fewest edits, if that is at most `edit_distance`.
-fn nearest<'a>(name: &str, known: &'a BTreeSet<String>, edit_distance: usize) -> Option<&'a str> {
+fn nearest<'a>(name: &str, known: &[Known<'a>], edit_distance: usize) -> Option<&'a str> {
     // Most names differ in length or in their letters by more; the distance takes far longer.
-    let letters = count_letters(name);
-    let similar = known
-        .iter()
-        .filter(|other| least_edits(&letters, &count_letters(other)) <= edit_distance);
-    let distances = similar.map(|other| (other.as_str(), osa_distance(name, other)));
+    let counted = Known::of(name);
+    let similar = known.iter().filter(|other| {
+        counted.length.abs_diff(other.length) <= edit_distance
+            && least_edits(&counted.letters, &other.letters) <= edit_distance
+    });
+    let distances = similar.map(|other| (other.name, osa_distance(name, other.name)));
     let (nearest, distance) = distances.min_by_key(|(_, distance)| *distance)?;
     (distance <= edit_distance).then_some(nearest)
 }
