@@ -84,16 +84,18 @@ impl Frontier {
 
     fn keep_newest(&mut self, records: &[Record]) {
         self.keep_newest_moment(records);
-        self.anchors.extend(records.iter().map(Anchor::of));
-        // A record can be there twice: once of this part and once of those before.
-        if self.anchors.len() > 2 * ANCHORS {
-            self.anchors
-                .select_nth_unstable_by(2 * ANCHORS, |one, other| other.cmp(one));
-            self.anchors.truncate(2 * ANCHORS);
+        for record in records {
+            let is_full = self.anchors.len() == ANCHORS;
+            if is_full && self.anchors.last().is_some_and(|oldest| record.time < oldest.time) {
+                continue;
+            }
+            let anchor = Anchor::of(record);
+            // A record can be there already, of a part before.
+            if let Err(place) = self.anchors.binary_search_by(|other| anchor.cmp(other)) {
+                self.anchors.insert(place, anchor);
+                self.anchors.truncate(ANCHORS);
+            }
         }
-        self.anchors.sort_unstable_by(|one, other| other.cmp(one));
-        self.anchors.dedup();
-        self.anchors.truncate(ANCHORS);
     }
 
     fn keep_newest_moment(&mut self, records: &[Record]) {
