@@ -15,6 +15,7 @@ mod completions;
 mod copy;
 mod coverage;
 mod demo;
+mod each_organization;
 mod error;
 mod evidence;
 mod evidence_standing;

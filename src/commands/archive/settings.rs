@@ -1,10 +1,13 @@
 //! The settings of an archive: those of the group, and the streams of each organization whose day files are kept here.
 
+use std::mem::take;
+
 use crate::commands::arguments::settings::SettingsArguments;
+use crate::commands::each_organization::EachOrganization;
 use crate::commands::error::CommandError;
 use crate::commands::organizations::{Organizations, check_readable_dir};
 use crate::config::{self, ArchiveSettings, ArchiveStream, LogSettings, archive_streams};
-use crate::env::{ConfigErrors, Env, Misnamed};
+use crate::env::{ConfigErrors, Env};
 use crate::forward::kafka;
 use crate::source::SOURCES;
 
@@ -33,23 +36,17 @@ impl ArchiveConfig {
         };
         let organizations = Organizations::find(arguments, &folder);
         let organizations = organizations.map_err(|of_folder| errors.append(of_folder)).ok();
-        let of_each = organizations.as_ref().map(OfEach::read).unwrap_or_default();
-        errors.append(of_each.of_all);
+        let read = |all| EachOrganization::read(all, &all.sharing, |env| archive_streams(env, SOURCES));
+        let mut each = organizations.as_ref().map(read).unwrap_or_default();
+        errors.append(take(&mut each.of_all));
         match (common, organizations) {
             (Some((settings, log)), Some(organizations)) if errors.is_empty() => {
                 let mut read = Self::of(settings, log);
                 read.note_warnings(organizations.dir.shared());
-                (read.streams, read.failed) = (of_each.streams, of_each.failed);
+                (read.streams, read.failed) = (each.streams, each.failed);
                 Ok(read)
             }
-            _ => {
-                // What is missing may have been mistyped; and what else would be told only when this is right.
-                errors.append(config::unknown(&env, SOURCES));
-                for (organization, problem) in of_each.failed {
-                    errors.add(organization, format!("could not be filed: {problem}"));
-                }
-                Err(errors.into())
-            }
+            _ => Err(each.all_wrong(&env, errors, "could not be filed")),
         }
     }
 
@@ -111,46 +108,6 @@ impl ArchiveConfig {
         for (organization, problem) in &self.failed {
             tracing::error!(organization, "not filed: {problem}");
         }
-    }
-}
-
-/// What the settings of the organizations say.
-#[derive(Default)]
-struct OfEach {
-    streams: Vec<ArchiveStream>,
-    /// Those that cannot be filed, and why.
-    failed: Vec<(String, String)>,
-    /// What is wrong with values that all of them have.
-    of_all: ConfigErrors,
-}
-
-impl OfEach {
-    fn read(organizations: &Organizations) -> Self {
-        let mut read = Self::default();
-        for Misnamed { name, problem } in &organizations.misnamed {
-            read.failed
-                .push((name.clone(), format!("the name of its file {problem}")));
-        }
-        for (organization, env) in &organizations.all {
-            let name = organization.name().to_owned();
-            if let Some(problem) = organizations.sharing.get(organization) {
-                read.failed.push((name, problem.clone()));
-                continue;
-            }
-            match archive_streams(env, SOURCES) {
-                Ok(streams) => read.streams.extend(streams),
-                Err(errors) => {
-                    read.of_all.append(errors.of_all());
-                    // What all have is told once.
-                    let own = errors.iter().filter(|error| !error.is_of_all);
-                    let problems: Vec<_> = own.map(ToString::to_string).collect();
-                    if !problems.is_empty() {
-                        read.failed.push((name, problems.join("; ")));
-                    }
-                }
-            }
-        }
-        read
     }
 }
 

@@ -1,10 +1,14 @@
 //! The settings of a fleet: those of all its members, and the streams of each organization.
 
+use std::collections::BTreeMap;
+use std::mem::take;
+
 use crate::commands::arguments::settings::SettingsArguments;
+use crate::commands::each_organization::EachOrganization;
 use crate::commands::error::CommandError;
 use crate::commands::organizations::{Organizations, check_readable_dir};
 use crate::config::{self, FleetSettings, FleetStream, LogSettings, fleet_streams, settings_version};
-use crate::env::{ConfigErrors, Env, Misnamed};
+use crate::env::{ConfigErrors, Env};
 use crate::forward::kafka;
 use crate::source::SOURCES;
 
@@ -62,24 +66,19 @@ impl FleetConfig {
         let common = read_common(&env, &mut errors);
         let organizations = Organizations::find(arguments, &folder);
         let organizations = organizations.map_err(|of_folder| errors.append(of_folder)).ok();
-        let of_each = organizations.as_ref().map(OfEach::read).unwrap_or_default();
-        errors.append(of_each.of_all);
+        // Its day files are in Kafka: none share a folder.
+        let read = |all| EachOrganization::read(all, &BTreeMap::new(), |env| fleet_streams(env, SOURCES));
+        let mut each = organizations.as_ref().map(read).unwrap_or_default();
+        errors.append(take(&mut each.of_all));
         match (common, organizations) {
             (Some((fleet, log)), Some(organizations)) if errors.is_empty() => {
                 let mut read = Self::of(fleet, log);
                 read.note_warnings(organizations.dir.shared());
-                (read.streams, read.failed) = (of_each.streams, of_each.failed);
-                read.version = format!("{:016x}", of_each.version);
+                (read.streams, read.failed) = (each.streams, each.failed);
+                read.version = format!("{:016x}", version_of(&organizations));
                 Ok(read)
             }
-            _ => {
-                // What is missing may have been mistyped; and what else would be told only when this is right.
-                errors.append(config::unknown(&env, SOURCES));
-                for (organization, problem) in of_each.failed {
-                    errors.add(organization, format!("could not be collected: {problem}"));
-                }
-                Err(errors.into())
-            }
+            _ => Err(each.all_wrong(&env, errors, "could not be collected")),
         }
     }
 
@@ -133,47 +132,13 @@ impl FleetConfig {
     }
 }
 
-/// What the settings of the organizations say.
-#[derive(Default)]
-struct OfEach {
-    streams: Vec<FleetStream>,
-    /// Those that cannot be collected, and why.
-    failed: Vec<(String, String)>,
-    /// What is wrong with values that all of them have.
-    of_all: ConfigErrors,
-    /// The version of all of it.
-    version: u64,
-}
-
-impl OfEach {
-    fn read(organizations: &Organizations) -> Self {
-        let mut read = Self {
-            version: settings_version(organizations.dir.shared(), SOURCES),
-            ..Self::default()
-        };
-        for Misnamed { name, problem } in &organizations.misnamed {
-            read.failed
-                .push((name.clone(), format!("the name of its file {problem}")));
-        }
-        for (organization, env) in &organizations.all {
-            let own = settings_version(env, SOURCES) ^ fleet_hash(organization.name());
-            // In the order of their names.
-            read.version = read.version.rotate_left(5) ^ own;
-            match fleet_streams(env, SOURCES) {
-                Ok(streams) => read.streams.extend(streams),
-                Err(errors) => {
-                    read.of_all.append(errors.of_all());
-                    // What all have is told once.
-                    let own = errors.iter().filter(|error| !error.is_of_all);
-                    let problems: Vec<_> = own.map(ToString::to_string).collect();
-                    if !problems.is_empty() {
-                        read.failed.push((organization.name().to_owned(), problems.join("; ")));
-                    }
-                }
-            }
-        }
-        read
-    }
+/// Returns the version of the settings of all organizations.
+fn version_of(organizations: &Organizations) -> u64 {
+    let of_all = settings_version(organizations.dir.shared(), SOURCES);
+    // In the order of their names.
+    organizations.all.iter().fold(of_all, |version, (organization, env)| {
+        version.rotate_left(5) ^ settings_version(env, SOURCES) ^ fleet_hash(organization.name())
+    })
 }
 
 fn fleet_hash(name: &str) -> u64 {
