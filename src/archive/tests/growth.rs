@@ -42,7 +42,7 @@ fn a_run_opens_no_more_day_files_the_more_there_are() {
         let names = log.iter().filter(|entry| entry.starts_with("read mail_"));
         names.collect::<BTreeSet<_>>().len()
     };
-    assert_eq!((opened(Turn::All), opened(Turn::Of(now()))), (300, 24));
+    assert_eq!((opened(Turn::All), opened(Turn::Of(now()))), (300, 16));
 }
 
 #[test]
