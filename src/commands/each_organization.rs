@@ -13,8 +13,6 @@ pub(super) struct EachOrganization<S> {
     pub(super) streams: Vec<S>,
     /// Those whose settings are wrong, and why.
     pub(super) failed: Vec<(String, String)>,
-    /// What is wrong with values that all of them have.
-    pub(super) of_all: ConfigErrors,
 }
 
 impl<S> Default for EachOrganization<S> {
@@ -22,17 +20,18 @@ impl<S> Default for EachOrganization<S> {
         Self {
             streams: Vec::new(),
             failed: Vec::new(),
-            of_all: ConfigErrors::default(),
         }
     }
 }
 
 impl<S> EachOrganization<S> {
-    /// Reads the streams of each, but of those of which it is known what is wrong.
+    /// Reads the streams of each, but of those of which it is known what is wrong; adds what is wrong with values that all of them
+    /// have to `errors`.
     pub(super) fn read(
         organizations: &Organizations,
         wrong: &BTreeMap<Organization, String>,
         streams: impl Fn(&Env) -> Result<Vec<S>, ConfigErrors>,
+        errors: &mut ConfigErrors,
     ) -> Self {
         let mut read = Self::default();
         for Misnamed { name, problem } in &organizations.misnamed {
@@ -41,18 +40,23 @@ impl<S> EachOrganization<S> {
         }
         for (organization, env) in &organizations.all {
             let name = organization.name();
-            match (wrong.get(organization), streams(env)) {
-                (Some(problem), _) => read.failed.push((name.to_owned(), problem.clone())),
-                (None, Ok(streams)) => read.streams.extend(streams),
-                (None, Err(errors)) => read.fail(name, &errors),
+            if let Some(problem) = wrong.get(organization) {
+                read.failed.push((name.to_owned(), problem.clone()));
+                continue;
+            }
+            match streams(env) {
+                Ok(streams) => read.streams.extend(streams),
+                Err(wrong) => {
+                    errors.append(wrong.of_all());
+                    read.fail(name, &wrong);
+                }
             }
         }
         read
     }
 
+    /// Notes what is wrong with one; what all have is told once, of all.
     fn fail(&mut self, name: &str, errors: &ConfigErrors) {
-        self.of_all.append(errors.of_all());
-        // What all have is told once.
         let own = errors.iter().filter(|error| !error.is_of_all);
         let problems: Vec<_> = own.map(ToString::to_string).collect();
         if !problems.is_empty() {

@@ -209,6 +209,15 @@ pub(crate) fn exposed_forward_secrets(env: &Env) -> impl Iterator<Item = String>
     rows.filter_map(|row| env.exposed_secret(*row))
 }
 
+/// Returns the warnings about the settings of a program that forwards: those of the settings file, unknown variables, and exposed
+/// secrets of sinks.
+pub(crate) fn forward_warnings(env: &Env, kinds: &[Kind]) -> Vec<String> {
+    let mut warnings = env.warnings().to_vec();
+    warnings.extend(unknown(env, kinds).iter().map(ToString::to_string));
+    warnings.extend(exposed_forward_secrets(env));
+    warnings
+}
+
 /// Adds an error for each credential and each id of one organization that is set where all of them would have it; not for the path
 /// of a file that has their name in it.
 pub(crate) fn refuse_what_is_of_one(process: &Env, kinds: &'static [Kind], errors: &mut ConfigErrors) {

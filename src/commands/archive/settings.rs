@@ -1,7 +1,5 @@
 //! The settings of an archive: those of the group, and the streams of each organization whose day files are kept here.
 
-use std::mem::take;
-
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::each_organization::EachOrganization;
 use crate::commands::error::CommandError;
@@ -36,13 +34,14 @@ impl ArchiveConfig {
         };
         let organizations = Organizations::find(arguments, &folder);
         let organizations = organizations.map_err(|of_folder| errors.append(of_folder)).ok();
-        let read = |all| EachOrganization::read(all, &all.sharing, |env| archive_streams(env, SOURCES));
-        let mut each = organizations.as_ref().map(read).unwrap_or_default();
-        errors.append(take(&mut each.of_all));
+        let streams = |env: &Env| archive_streams(env, SOURCES);
+        let read = |all| EachOrganization::read(all, &all.sharing, streams, &mut errors);
+        let each = organizations.as_ref().map(read).unwrap_or_default();
         match (common, organizations) {
             (Some((settings, log)), Some(organizations)) if errors.is_empty() => {
                 let mut read = Self::of(settings, log);
-                read.note_warnings(organizations.dir.shared());
+                read.warnings
+                    .extend(config::forward_warnings(organizations.dir.shared(), SOURCES));
                 (read.streams, read.failed) = (each.streams, each.failed);
                 Ok(read)
             }
@@ -59,7 +58,7 @@ impl ArchiveConfig {
             (Some((settings, log)), Ok(streams)) if errors.is_empty() => {
                 let mut read = Self::of(settings, log);
                 read.streams = streams;
-                read.note_warnings(env);
+                read.warnings.extend(config::forward_warnings(env, SOURCES));
                 Ok(read)
             }
             (_, streams) => {
@@ -81,13 +80,6 @@ impl ArchiveConfig {
             streams: Vec::new(),
             failed: Vec::new(),
         }
-    }
-
-    fn note_warnings(&mut self, env: &Env) {
-        self.warnings.extend(env.warnings().iter().cloned());
-        self.warnings
-            .extend(config::unknown(env, SOURCES).iter().map(ToString::to_string));
-        self.warnings.extend(config::exposed_forward_secrets(env));
     }
 
     /// Checks that there is something to file.

@@ -1,7 +1,6 @@
 //! The settings of a fleet: those of all its members, and the streams of each organization.
 
 use std::collections::BTreeMap;
-use std::mem::take;
 
 use crate::commands::arguments::settings::SettingsArguments;
 use crate::commands::each_organization::EachOrganization;
@@ -67,13 +66,14 @@ impl FleetConfig {
         let organizations = Organizations::find(arguments, &folder);
         let organizations = organizations.map_err(|of_folder| errors.append(of_folder)).ok();
         // Its day files are in Kafka: none share a folder.
-        let read = |all| EachOrganization::read(all, &BTreeMap::new(), |env| fleet_streams(env, SOURCES));
-        let mut each = organizations.as_ref().map(read).unwrap_or_default();
-        errors.append(take(&mut each.of_all));
+        let streams = |env: &Env| fleet_streams(env, SOURCES);
+        let read = |all| EachOrganization::read(all, &BTreeMap::new(), streams, &mut errors);
+        let each = organizations.as_ref().map(read).unwrap_or_default();
         match (common, organizations) {
             (Some((fleet, log)), Some(organizations)) if errors.is_empty() => {
                 let mut read = Self::of(fleet, log);
-                read.note_warnings(organizations.dir.shared());
+                read.warnings
+                    .extend(config::forward_warnings(organizations.dir.shared(), SOURCES));
                 (read.streams, read.failed) = (each.streams, each.failed);
                 read.version = format!("{:016x}", version_of(&organizations));
                 Ok(read)
@@ -91,7 +91,7 @@ impl FleetConfig {
             (Some((fleet, log)), Ok(streams)) if errors.is_empty() => {
                 let mut read = Self::of(fleet, log);
                 read.streams = streams;
-                read.note_warnings(env);
+                read.warnings.extend(config::forward_warnings(env, SOURCES));
                 read.version = format!("{:016x}", settings_version(env, SOURCES));
                 Ok(read)
             }
@@ -114,13 +114,6 @@ impl FleetConfig {
             version: String::new(),
             failed: Vec::new(),
         }
-    }
-
-    fn note_warnings(&mut self, env: &Env) {
-        self.warnings.extend(env.warnings().iter().cloned());
-        self.warnings
-            .extend(config::unknown(env, SOURCES).iter().map(ToString::to_string));
-        self.warnings.extend(config::exposed_forward_secrets(env));
     }
 
     /// Says what is to be known of them, and which organizations are not collected.
