@@ -65,6 +65,7 @@ pub(crate) async fn ask(
     for window in spans(hours, settings.source.paging()) {
         let plan = WalkPlan {
             window,
+            read_to: None,
             files_beyond: false,
             now,
             grace: limits.overlap,

@@ -70,6 +70,13 @@ impl Covered {
         self.spans.iter().any(|whole| whole.holds(span))
     }
 
+    /// Returns up to when all from a time on lies in it, if anything does.
+    pub(crate) fn covers_to(&self, from: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let mut spans = self.spans.iter();
+        let around = spans.find(|whole| whole.from <= from && from < whole.to);
+        around.map(|whole| whole.to)
+    }
+
     /// Takes out what lies after a time.
     pub(crate) fn end_at(&mut self, time: DateTime<Utc>) {
         self.spans.retain(|span| span.from <= time);

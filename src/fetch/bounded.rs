@@ -298,9 +298,8 @@ impl<'a> BoundedWalk<'a> {
         }
         let is_survey = self.is_first && slice.is_long();
         let pad = self.pad.min(slice.width()).max(LEAST_PAD);
-        Reading::Descent(Box::new(Descent::new(
-            slice, open_from, floor, fetched, usual_size, pad, is_survey,
-        )))
+        let descent = Descent::new(slice, open_from, floor, fetched, usual_size, pad, is_survey);
+        Reading::Descent(Box::new(descent.read_before_to(self.plan.read_to)))
     }
 
     /// Returns from when on a slice is asked for, as long as nothing is known below: what was read without finding anything
@@ -426,7 +425,8 @@ impl<'a> BoundedWalk<'a> {
             return Ok(false);
         };
         let is_up_to_now = self.plan.filed_to().is_none();
-        let few = if self.archived.is_empty() { FEW_AT_FIRST } else { FEW };
+        let is_first = self.archived.is_empty() && self.plan.read_to.is_none();
+        let few = if is_first { FEW_AT_FIRST } else { FEW };
         if self.has_looked_again || !is_up_to_now || !self.is_ordered() || self.fetcher.walk_requests() < few {
             return Ok(false);
         }

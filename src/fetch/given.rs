@@ -234,6 +234,7 @@ mod tests {
     fn plan(to: u32) -> WalkPlan {
         WalkPlan {
             window: Window::new(at(0), at(to)),
+            read_to: None,
             files_beyond: false,
             now: at(30),
             grace: TimeDelta::minutes(2),

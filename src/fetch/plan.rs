@@ -11,6 +11,8 @@ use crate::window::Window;
 pub struct WalkPlan {
     /// The span to fetch.
     pub window: Window,
+    /// Up to when earlier runs have read all of it, if they have: then only what came late is new there.
+    pub read_to: Option<DateTime<Utc>>,
     /// Whether what is given beyond the window is filed too: a feed without an upper bound gives it, and may not again.
     pub files_beyond: bool,
     /// When the run began, by the later clock if the service's is known to be apart from ours; together with `grace`, the
@@ -80,6 +82,7 @@ mod tests {
         let now = DateTime::UNIX_EPOCH;
         WalkPlan {
             window: Window::new(now, now),
+            read_to: None,
             files_beyond: false,
             now,
             grace: TimeDelta::zero(),

@@ -136,6 +136,7 @@ mod tests {
     fn plan_of_days(days: i64, concurrency: usize) -> WalkPlan {
         WalkPlan {
             window: Window::new(now() - TimeDelta::days(days), now()),
+            read_to: None,
             files_beyond: false,
             now: now(),
             grace: TimeDelta::zero(),
@@ -179,6 +180,7 @@ mod tests {
                 options[Api::Tfc].page_cap = Some(10);
                 let plan = WalkPlan {
                     window: Window::new(now() - TimeDelta::hours(1), now()),
+                    read_to: None,
                     files_beyond: false,
                     now: now(),
                     grace: TimeDelta::zero(),
@@ -216,6 +218,7 @@ mod tests {
             let count = events.len() as u32;
             let plan = WalkPlan {
                 window: Window::new(now() - TimeDelta::days(15), now()),
+                read_to: None,
                 files_beyond: false,
                 now: now(),
                 grace: TimeDelta::minutes(2),

@@ -161,6 +161,7 @@ impl Fetching<'_> {
             self.announce(asked);
             let plan = WalkPlan {
                 window: asked.span(),
+                read_to: self.read_to(asked),
                 files_beyond: self.files_beyond(),
                 now: clocks.later(),
                 grace: limits.overlap,
@@ -171,6 +172,14 @@ impl Fetching<'_> {
             self.walk_span(index, asked.purpose, plan, clocks).await?;
         }
         Ok(())
+    }
+
+    /// Returns up to when earlier runs have read a span; one that is asked for once more is read as if they had not.
+    fn read_to(&self, asked: &Asked) -> Option<DateTime<Utc>> {
+        let covered = &self.recovered.sum.covered;
+        (asked.purpose == Purpose::New)
+            .then(|| covered.covers_to(asked.from))
+            .flatten()
     }
 
     /// Returns whether what a service gives beyond what it was asked for is filed: where it has no upper bound, and nobody has

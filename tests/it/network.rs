@@ -190,6 +190,7 @@ async fn walk_over(source: Arc<dyn Source>, timeout: Duration) -> Outcome {
     let now = now();
     let plan = WalkPlan {
         window: Window::new(*BEGUN - TimeDelta::hours(10), now),
+        read_to: None,
         files_beyond: false,
         now,
         grace: TimeDelta::minutes(2),
@@ -548,6 +549,7 @@ async fn a_service_that_refuses_is_asked_four_times_in_fourteen_to_twenty_one_se
     let now = now();
     let plan = WalkPlan {
         window: Window::new(now - TimeDelta::hours(1), now),
+        read_to: None,
         files_beyond: false,
         now,
         grace: TimeDelta::zero(),

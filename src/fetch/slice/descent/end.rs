@@ -75,11 +75,13 @@ impl Descent {
     /// Looks whether something is below the end that an answer shows: strictly below, since it may have been cut there.
     pub(super) fn look_below(&mut self, answer: &Answer, learned: &mut Learned) -> Step {
         self.end_looks += 1;
+        let oldest = answer.oldest().or(self.end.as_ref().map(|end| end.time));
+        let was_read = oldest.is_some_and(|oldest| self.was_read_before(oldest, learned));
         match (&mut self.end, answer.oldest()) {
             // The same request until it has surely been answered well, and once another one: a service may cut each answer
             // differently.
-            (None, Some(_)) if self.end_looks < END_LOOKS => Step::Ask,
-            (None, Some(_)) if self.varied < variations(answer, learned) => {
+            (None, Some(_)) if self.end_looks < END_LOOKS && !was_read => Step::Ask,
+            (None, Some(_)) if self.varied < variations(answer, learned) && !was_read => {
                 self.varied += 1;
                 Step::Ask
             }
@@ -91,7 +93,7 @@ impl Descent {
                 self.warn_of_a_moment(answer, learned);
                 self.look_strictly_below(floor_to_millisecond(oldest), false, learned)
             }
-            (Some(_), None) if self.end_looks >= STRICT_LOOKS => self.end_of_all(learned),
+            (Some(_), None) if self.end_looks >= STRICT_LOOKS || was_read => self.end_of_all(learned),
             (None, None) if self.end_looks >= END_LOOKS => self.end_of_all(learned),
             (_, None) => Step::Ask,
             // The answer still holds the end: the request has to begin further below.
@@ -105,6 +107,19 @@ impl Descent {
                 self.ask_if_there_is_room(learned)
             }
         }
+    }
+
+    /// Returns whether an answer seems to have all of its window, and goes down to where an earlier run has read.
+    pub(super) fn ends_where_was_read(&self, answer: &Answer, learned: &Learned) -> bool {
+        let oldest = answer.oldest().filter(|_| !answer.may_go_on());
+        oldest.is_some_and(|oldest| self.was_read_before(oldest, learned))
+    }
+
+    /// Returns whether an earlier run has read what is below a time, and nothing has shown since that answers lack something: then
+    /// it is only looked for what came late.
+    pub(super) fn was_read_before(&self, time: DateTime<Utc>, learned: &Learned) -> bool {
+        let is_doubtful = learned.doubts_answers() || learned.lapses > 0 || learned.may_be_cut(self.count_of(time));
+        !is_doubtful && self.read_to.is_some_and(|read_to| time <= read_to)
     }
 
     /// Handles answers without records where nothing is known below.
@@ -144,6 +159,7 @@ impl Descent {
     pub(super) fn join_below(&mut self, end: End, answer: Answer) -> Step {
         self.floor = Floor::of(answer.anchors().to_vec(), false, true);
         self.below_end = Some(Box::new(answer));
+        self.read_to = None;
         self.upper = end.upper;
         self.base = end.upper;
         self.expected = end.expected;
@@ -191,6 +207,7 @@ impl Descent {
         if self.end_looks > ARCHIVED_LOOKS {
             warn_of_lost(self.floor.anchors());
             self.floor = Floor::Open { is_last: true };
+            self.read_to = None;
             self.end_looks = 0;
             return Step::Ask;
         }

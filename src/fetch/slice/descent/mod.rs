@@ -104,6 +104,8 @@ pub(in crate::fetch) struct Descent {
     /// Where the slice begins while nothing is known below: what was read without finding anything is asked for again.
     open_from: DateTime<Utc>,
     floor: Floor,
+    /// Up to when earlier runs have read whatever is below, if they have.
+    read_to: Option<DateTime<Utc>>,
     usual_size: u32,
     /// How far below the slice is asked for while nothing is known there.
     pad: TimeDelta,
@@ -175,6 +177,7 @@ impl Descent {
             slice,
             open_from,
             floor,
+            read_to: None,
             usual_size,
             pad,
             is_survey,
@@ -208,6 +211,11 @@ impl Descent {
             untested: None,
             above_look: AboveLook::default(),
         }
+    }
+
+    /// Sets up to when earlier runs have read whatever is below.
+    pub(in crate::fetch) fn read_before_to(self, read_to: Option<DateTime<Utc>>) -> Self {
+        Self { read_to, ..self }
     }
 
     pub(in crate::fetch) fn slice(&self) -> Slice {
@@ -366,6 +374,13 @@ impl Descent {
                 self.go_below(answer, learned)
             }
             0 if !is_recheck || !answer.may_go_on() => self.look_for_the_end(answer, learned),
+            // What an earlier run has read need not be shown once more to hold nothing older.
+            _ if self.floor.is_open() && self.ends_where_was_read(&answer, learned) => {
+                match self.go_below(answer.clone(), learned) {
+                    Step::Ask => self.look_for_the_end(answer, learned),
+                    step => step,
+                }
+            }
             _ if self.floor == Floor::Awaited && !answer.may_go_on() => match self.go_below(answer, learned) {
                 // What it was cut off from, if anything, is asked for once it is known what is below.
                 Step::Ask => Step::Pause,

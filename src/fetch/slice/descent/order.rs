@@ -63,11 +63,12 @@ impl Descent {
 
     /// Returns whether newer records than those of an answer may be behind it: nothing has shown yet that they come first.
     ///
-    /// An answer that holds the newest records of the archive, and is not cut, is taken as it is once several runs have
-    /// looked in vain: that is what each run without news gets.
+    /// An answer that holds the newest records of the archive, or goes down to where an earlier run has read, and is not cut, is
+    /// taken as it is once several runs have looked in vain: that is what each run without news gets.
     pub(super) fn has_to_look_above(&self, answer: &Answer, learned: &Learned) -> bool {
-        let is_usual =
-            !answer.may_go_on() && answer.holds_any(self.floor.anchors()) && learned.has_looked_above_often();
+        let holds_known = !answer.may_go_on() && answer.holds_any(self.floor.anchors());
+        let goes_down = || self.floor.is_open() && self.ends_where_was_read(answer, learned);
+        let is_usual = learned.has_looked_above_often() && (holds_known || goes_down());
         let has_room = answer.newest().is_some_and(|newest| newest + TICK < self.upper);
         !self.above_look.is_done && has_room && !is_usual && learned.leaves_order_open(answer)
     }
