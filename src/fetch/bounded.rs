@@ -22,7 +22,7 @@ use super::survey::{Difference, Survey};
 use super::{FetchError, Fetcher, PageError};
 use crate::record::Anchor;
 use crate::source::{PageRequest, Position};
-use crate::window::{Load, Slice, SlicePlan, Window};
+use crate::window::{Load, Slice, SlicePlan, TICK, Window, floor_to_millisecond};
 
 /// How many records of the slice before a slice in flight should come upon.
 const PAD_RECORDS: i32 = 3;
@@ -193,14 +193,17 @@ impl<'a> BoundedWalk<'a> {
     ///
     /// Returns whether what was read of it, and of the slices behind it, is kept.
     async fn overflow(&mut self, mut reading: Reading, oldest: DateTime<Utc>, load: Load) -> bool {
-        let slice = reading.slice();
-        if std::mem::take(&mut self.is_first) && slice.is_long() {
-            self.slices.surveyed(slice, oldest, load);
-            self.survey = Some(Survey::new(&reading.fetched().records, self.settled_to()));
-            return false;
-        }
-        if !self.ends_above(&mut reading) {
-            self.slices.overflowed(slice, oldest, load);
+        let slice = self.with_what_was_skipped(reading.slice(), oldest);
+        let is_survey = std::mem::take(&mut self.is_first) && slice.is_long();
+        // More than a page of a whole window was read where the first did not show that it was cut.
+        let is_kept = !is_survey || load.records > self.fetcher.usual_size() as usize;
+        if !is_kept || !self.ends_above(&mut reading) {
+            if is_survey {
+                self.survey = Some(Survey::new(&reading.fetched().records, self.settled_to()));
+                self.slices.surveyed(slice, oldest, load);
+            } else {
+                self.slices.overflowed(slice, oldest, load);
+            }
             return false;
         }
         self.slices.read_above(slice, reading.slice().from, load);
@@ -218,9 +221,23 @@ impl<'a> BoundedWalk<'a> {
         true
     }
 
-    /// Has what was read of a slice that held too much stand for a slice of its own, if it is to be kept.
+    /// Returns a slice with what was read below it without finding anything, if records have come from there after all: those
+    /// answers were wrong, and to ask for the slice alone would bring them again and again.
+    fn with_what_was_skipped(&self, slice: Slice, oldest: DateTime<Utc>) -> Slice {
+        let from = if oldest < slice.from {
+            slice.from.min(self.proven_to).max(self.plan.window.from)
+        } else {
+            slice.from
+        };
+        Slice { from, ..slice }
+    }
+
+    /// Has what was read of a slice that held too much stand for a slice of its own, if it can be kept: without the newest end of
+    /// the window, of which the service may have more by then.
     fn ends_above(&self, reading: &mut Reading) -> bool {
-        self.is_kept(reading.slice()) && reading.end_above(&self.fetcher.learned())
+        let newest = self.settled_to().min(self.plan.window.to - TICK);
+        let to = reading.slice().to.min(floor_to_millisecond(newest));
+        self.is_ordered() && reading.end_above(to, &self.fetcher.learned())
     }
 
     /// Returns whether what was read of a slice is kept until the walk comes to it: not at the newest end, of which the service
@@ -395,9 +412,10 @@ impl<'a> BoundedWalk<'a> {
 
     /// Joins a slice to the one before; it may have to be read further for that.
     fn join(&mut self, mut reading: Reading, took: Option<Duration>) -> Result<Option<CompletedRange>, FetchError> {
-        let floor = self.floor(reading.slice());
+        let slice = reading.slice();
+        let (floor, open_from) = (self.floor(slice), self.open_from(slice));
         if let Reading::Descent(descent) = &mut reading
-            && descent.join(floor)
+            && descent.join(floor, open_from)
         {
             return self.complete(reading, took);
         }

@@ -65,10 +65,10 @@ impl Reading {
         }
     }
 
-    /// Has what was read of a slice that held too much stand for a slice of its own, the newer part of that, if it can.
-    pub(super) fn end_above(&mut self, learned: &Learned) -> bool {
+    /// Has what was read of a slice that held too much stand for a slice of its own, the newer part of that up to a time, if it can.
+    pub(super) fn end_above(&mut self, to: DateTime<Utc>, learned: &Learned) -> bool {
         match self {
-            Reading::Descent(descent) => descent.end_above(learned),
+            Reading::Descent(descent) => descent.end_above(to, learned),
             // In no order, it is no part of the slice.
             Reading::Gathering(_) => false,
         }

@@ -1,7 +1,10 @@
 //! How many requests a run takes of a service that is well.
 
-use chrono::TimeDelta;
-use trailkeeper::sandbox::{Api, Event};
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, Seen, Step, When};
 
 use super::support::{Catalog, at, event, serve};
 
@@ -37,6 +40,84 @@ fn a_first_collection_takes_a_few_requests_more_than_its_records_fill_pages() {
             );
             catalog.assert_holds(api, &sandbox.events(api));
         }
+    }
+}
+
+#[test]
+fn what_was_read_of_a_window_that_seemed_to_fit_into_answers_is_kept_when_it_does_not() {
+    // A service that says nothing of giving less than it is asked for.
+    for (bursts, records) in [(None, 20_000), (Some(40), 20_000)] {
+        for concurrency in [1, 4] {
+            let feed = half_a_year(Api::Port, bursts);
+            let sandbox = serve(|mut options| {
+                options[Api::Port].page_cap = Some(100);
+                options.give(Api::Port, feed)
+            });
+            let catalog = Catalog::of(&sandbox, &[Api::Port])
+                .with("PORT_PAGE_LIMIT", 1000)
+                .with("FETCH_CONCURRENCY", concurrency);
+            let requests = catalog.collect_one(0, &[])["requests"].as_u64().unwrap();
+            let most = records / 100 * 6 / 5;
+            assert!(
+                requests <= most,
+                "{bursts:?} bursts, {concurrency} at a time: {requests} requests"
+            );
+            catalog.assert_holds(Api::Port, &sandbox.events(Api::Port));
+        }
+    }
+}
+
+#[test]
+fn slices_that_came_empty_by_a_fault_are_read_again_with_what_is_above_them() {
+    const EMPTY: &str = r#"{"events":[],"nextPageToken":""}"#;
+    for concurrency in [1, 4] {
+        let feed: Vec<Event> = (0..10_000)
+            .map(|n| event(Api::Mail, at(60 + 9 * n), &n.to_string()))
+            .collect();
+        let sandbox = serve(|options| {
+            let empty = |number| Step::at(Api::Mail, number, Action::Answer(Answer::json(200, EMPTY.to_owned())));
+            // Those behind the look at the whole window.
+            (2..=4)
+                .map(empty)
+                .fold(options.give(Api::Mail, feed.clone()), Options::step)
+        });
+        let catalog = Catalog::of(&sandbox, &[Api::Mail])
+            .with("INITIAL_LOOKBACK_DAYS", 8)
+            .with("FETCH_CONCURRENCY", concurrency);
+        let requests = catalog.collect_one(0, &[])["requests"].as_u64().unwrap();
+        assert!(
+            requests <= 150,
+            "{concurrency} at a time: {requests} requests of 100 pages"
+        );
+        catalog.assert_holds(Api::Mail, &feed);
+    }
+}
+
+#[test]
+fn what_is_below_a_part_that_was_kept_is_asked_for_again_if_it_came_empty() {
+    const EMPTY: &str = r#"{"events":[],"nextPageToken":""}"#;
+    for concurrency in [1, 4] {
+        let feed: Vec<Event> = (0..10_000)
+            .map(|n| event(Api::Mail, at(60 + 9 * n), &n.to_string()))
+            .collect();
+        let (middle, asked) = (at(50_000), Mutex::new(HashSet::new()));
+        // A slice that ends below the middle comes empty the first time.
+        let is_first_below = move |seen: &Seen| {
+            let address = seen.path_and_query.replace("%3A", ":");
+            let (_, rest) = address.split_once("beforeDate=").unwrap();
+            let to: DateTime<Utc> = rest.split('&').next().unwrap().parse().unwrap();
+            to < middle && asked.lock().unwrap().insert(address)
+        };
+        let empty = Action::Answer(Answer::json(200, EMPTY.to_owned()));
+        let sandbox = serve(|options| {
+            let step = Step::new(When::Picked(Arc::new(is_first_below)), empty);
+            options.give(Api::Mail, feed.clone()).step(step)
+        });
+        let catalog = Catalog::of(&sandbox, &[Api::Mail])
+            .with("INITIAL_LOOKBACK_DAYS", 8)
+            .with("FETCH_CONCURRENCY", concurrency);
+        catalog.collect_one(0, &[]);
+        catalog.assert_holds(Api::Mail, &feed);
     }
 }
 

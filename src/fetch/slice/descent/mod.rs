@@ -268,9 +268,11 @@ impl Descent {
         }
     }
 
-    /// Makes what is below known, now that the slice before is in; whether that completes this one.
-    pub(in crate::fetch) fn join(&mut self, floor: Floor) -> bool {
+    /// Makes what is below known, now that the slice before is in; whether that completes this one. As long as nothing is, it is
+    /// asked for from `open_from` on: what came empty may have come so by a fault.
+    pub(in crate::fetch) fn join(&mut self, floor: Floor, open_from: DateTime<Utc>) -> bool {
         self.floor = floor;
+        self.open_from = self.open_from.min(open_from);
         self.oldest <= self.floor.newest().unwrap_or(self.oldest) && self.fetched.holds_any(self.floor.anchors())
     }
 
@@ -619,9 +621,9 @@ impl Descent {
         self.is_whole_above = is_all_above && is_in_order && is_below && self.go_below(answer, learned) == Step::Ask;
     }
 
-    /// Makes what was read of a slice that held too much a slice of its own, the newer part of it, to which what is below can
-    /// be joined; returns whether it can be.
-    pub(in crate::fetch) fn end_above(&mut self, learned: &Learned) -> bool {
+    /// Makes what was read of a slice that held too much a slice of its own, the newer part of it up to a time, to which what is
+    /// below and above can be joined; returns whether it can be.
+    pub(in crate::fetch) fn end_above(&mut self, to: DateTime<Utc>, learned: &Learned) -> bool {
         if !std::mem::take(&mut self.is_whole_above) || !learned.depth().is_zero() {
             return false;
         }
@@ -633,9 +635,9 @@ impl Descent {
         let (_, shared, _) = times.select_nth_unstable(SHARED.min(last));
         let above_oldest = (self.oldest + learned.margin()).max(*shared);
         let from = ceil_to_millisecond(above_oldest).max(self.upper);
-        let is_part = from < self.slice.to;
+        let is_part = from < to;
         if is_part {
-            self.slice.from = from;
+            self.slice = Slice { from, to };
             // Where nothing is known below, what the next answer has to hold is asked for all the same.
             self.open_from = from.min(self.oldest);
             self.floor = Floor::Awaited;
@@ -718,7 +720,7 @@ impl Descent {
     pub(super) fn overflow(&self) -> SliceEnd {
         SliceEnd::Overflow {
             records: self.fetched.records.len(),
-            oldest: self.oldest.max(self.slice.from),
+            oldest: self.oldest,
         }
     }
 
