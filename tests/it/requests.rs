@@ -44,6 +44,21 @@ fn a_first_collection_takes_a_few_requests_more_than_its_records_fill_pages() {
 }
 
 #[test]
+fn blocks_of_numbered_pages_follow_each_other_and_the_last_page_is_seen_to_be_the_last() {
+    // In full pages: that nothing is behind the last one shows in none of them.
+    for (count, most) in [(20_000, 24), (30_000, 34), (50_000, 56)] {
+        let feed: Vec<Event> = (0..count)
+            .map(|n| event(Api::Tfc, at(600 + 20 * n), &n.to_string()))
+            .collect();
+        let sandbox = serve(|options| options.give(Api::Tfc, feed.clone()));
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+        let requests = catalog.collect_one(0, &[])["requests"].as_u64().unwrap();
+        assert!(requests <= most, "{count} records: {requests} requests");
+        catalog.assert_holds(Api::Tfc, &feed);
+    }
+}
+
+#[test]
 fn what_was_read_of_a_window_that_seemed_to_fit_into_answers_is_kept_when_it_does_not() {
     // A service that says nothing of giving less than it is asked for.
     for (bursts, records) in [(None, 20_000), (Some(40), 20_000)] {

@@ -108,10 +108,21 @@ enum State {
 /// What ends a block.
 #[derive(Clone, Copy)]
 enum Until<'a> {
-    /// A record of the block before.
-    Met(&'a [Anchor]),
+    /// A record of the block before, which began at this offset.
+    Met { newest: &'a [Anchor], at: u64 },
     /// The end of the feed.
     End,
+}
+
+impl Until<'_> {
+    /// Returns up to where pages have to reach for that, in a feed of so many records that does not move.
+    fn reached_at(self, total: u64) -> u64 {
+        match self {
+            Until::Met { at, .. } => at + 1,
+            // Beyond the last record: a full page does not show that it is the last.
+            Until::End => total + 1,
+        }
+    }
 }
 
 impl NumberedWalk {
@@ -235,12 +246,15 @@ impl NumberedWalk {
     ) -> Result<CompletedRange, PageError> {
         let watch = Stopwatch::start(fetcher);
         let block_pages = self.block_pages.min(self.plan.max_pages.into()).max(1);
-        let start = end.saturating_sub(block_pages * self.pages.size());
         let until = if newest.is_empty() {
             Until::End
         } else {
-            Until::Met(&newest)
+            Until::Met {
+                newest: &newest,
+                at: end,
+            }
         };
+        let start = self.pages.start_of(block_pages, until.reached_at(end));
         let block = self.read_block(fetcher, start, None, until).await?;
         self.resize_blocks(watch.elapsed());
         let start = block.start;
@@ -457,7 +471,7 @@ impl NumberedWalk {
         let is_told = answer.descends || !goes_on && self.total.is_some();
         block.holds_archived |= answer.holds_any(&self.archived);
         let is_met = match until {
-            Until::Met(anchors) => answer.holds_any(anchors),
+            Until::Met { newest, .. } => answer.holds_any(newest),
             Until::End => is_told && answer.holds_any(&self.archived),
         };
         if is_met {
@@ -488,8 +502,8 @@ impl NumberedWalk {
         self.has_ended_early = matches!(until, Until::End) && self.total.is_some_and(|total| total > block.end);
         match until {
             // All that the block before had may have been removed since.
-            Until::Met(_) if self.total.is_some_and(|total| total <= block.end) => {}
-            Until::Met(_) => return Err(self.contradiction(block)),
+            Until::Met { .. } if self.total.is_some_and(|total| total <= block.end) => {}
+            Until::Met { .. } => return Err(self.contradiction(block)),
             Until::End if self.archived.is_empty() || block.holds_archived => {}
             Until::End => warn_of_lost(&self.archived),
         }
@@ -503,11 +517,9 @@ impl NumberedWalk {
         block: &Block,
         until: Until<'_>,
     ) -> Result<VecDeque<(PageOf, Page)>, PageError> {
-        let end = match until {
-            Until::End => self.total.unwrap_or_default(),
-            Until::Met(_) => block.end + self.block_pages * self.pages.size(),
-        };
-        if self.plan.concurrency < 2 || !block.fetched.records.is_empty() && end <= block.end {
+        let end = until.reached_at(self.total.unwrap_or_default());
+        let is_at_end = matches!(until, Until::End) && end <= block.end;
+        if self.plan.concurrency < 2 || !block.fetched.records.is_empty() && is_at_end {
             return Ok(VecDeque::new());
         }
         let asked = self.pages.until(block, end, u64::from(self.plan.max_pages));

@@ -123,10 +123,32 @@ impl PagePlan {
 
     /// Returns the pages that follow a block up to this offset, if each is as full as it should be.
     pub(super) fn until(&self, block: &Block, end: u64, most: u64) -> Vec<PageOf> {
+        self.joined(block.end, !block.edge.is_empty(), end, most)
+    }
+
+    /// Returns from where on so many joined pages reach up to this offset, and hardly further; if none do that are nearly full, from
+    /// where on they would without overlaps.
+    pub(super) fn start_of(&self, pages: u64, end: u64) -> u64 {
+        let full = pages * self.size();
+        let farthest = end.saturating_sub(full);
+        let mut start = farthest;
+        while start > 0 && start <= farthest + full / 2 {
+            let joined = self.joined(start, false, end, pages);
+            let reached = joined.last().map_or(start, |page| page.end());
+            if reached >= end {
+                return start;
+            }
+            start += (end - reached).max(self.size() / 20);
+        }
+        farthest
+    }
+
+    /// Returns at most so many pages from one offset up to another; the first overlaps what is before if that `is_begun`.
+    fn joined(&self, start: u64, is_begun: bool, end: u64, most: u64) -> Vec<PageOf> {
         let mut pages = Vec::new();
-        let mut reached = block.end;
+        let mut reached = start;
         while (reached < end || pages.is_empty()) && (pages.len() as u64) < most {
-            let is_begun = !block.edge.is_empty() || !pages.is_empty();
+            let is_begun = is_begun || !pages.is_empty();
             let page = self.covering(reached.saturating_sub(u64::from(is_begun)), reached);
             if is_begun && page.start() >= reached {
                 // It overlaps nothing, so it takes more than one request to join it.
@@ -157,6 +179,22 @@ mod tests {
                 let can_overlap = (1..=size).any(|size| !end.is_multiple_of(u64::from(size)));
                 assert_eq!(page.start() < end, can_overlap, "{size} {end} {page:?}");
                 assert!(page.start() <= end && page.size <= size);
+            }
+        }
+    }
+
+    #[test]
+    fn as_many_pages_as_a_block_has_end_where_the_block_before_begins() {
+        for size in [20, 100, 1_000] {
+            let plan = PagePlan::new(size);
+            for end in (9_000..60_000_u64).step_by(997) {
+                for count in [2, 5, 8] {
+                    let start = plan.start_of(count, end);
+                    let pages = plan.joined(start, false, end, count);
+                    let reached = pages.last().map_or(0, |page| page.end());
+                    let is_far = start + plan.size() * count / 2 <= end;
+                    assert!(reached >= end && is_far, "{size} {end} {count}: {start} {pages:?}");
+                }
             }
         }
     }
