@@ -193,11 +193,15 @@ impl<'a> BoundedWalk<'a> {
     ///
     /// Returns whether what was read of it, and of the slices behind it, is kept.
     async fn overflow(&mut self, mut reading: Reading, oldest: DateTime<Utc>, load: Load) -> bool {
-        let slice = self.with_what_was_skipped(reading.slice(), oldest);
+        let mut slice = reading.slice();
+        if oldest < slice.from {
+            // Answers without records were wrong: the slice alone would bring what is below it again and again.
+            slice = self.with_what_was_skipped(slice);
+        }
         let is_survey = std::mem::take(&mut self.is_first) && slice.is_long();
-        // More than a page of a whole window was read where the first did not show that it was cut.
-        let is_kept = !is_survey || load.records > self.fetcher.usual_size() as usize;
-        if !is_kept || !self.ends_above(&mut reading) {
+        // Otherwise the first page of the window did not show that it was cut.
+        let is_of_one_page = is_survey && load.records <= self.fetcher.usual_size() as usize;
+        if is_of_one_page || !self.ends_above(&mut reading) {
             if is_survey {
                 self.survey = Some(Survey::new(&reading.fetched().records, self.settled_to()));
                 self.slices.surveyed(slice, oldest, load);
@@ -221,14 +225,10 @@ impl<'a> BoundedWalk<'a> {
         true
     }
 
-    /// Returns a slice with what was read below it without finding anything, if records have come from there after all: those
-    /// answers were wrong, and to ask for the slice alone would bring them again and again.
-    fn with_what_was_skipped(&self, slice: Slice, oldest: DateTime<Utc>) -> Slice {
-        let from = if oldest < slice.from {
-            slice.from.min(self.proven_to).max(self.plan.window.from)
-        } else {
-            slice.from
-        };
+    /// Returns a slice with what was read below it without finding anything, which slices that do not reach so far do not prove to
+    /// be empty.
+    fn with_what_was_skipped(&self, slice: Slice) -> Slice {
+        let from = slice.from.min(self.proven_to).max(self.plan.window.from);
         Slice { from, ..slice }
     }
 
@@ -405,9 +405,7 @@ impl<'a> BoundedWalk<'a> {
             let is_by_load = self.fetcher.learned().is_refused_by_load;
             self.slices.too_wide(slice, asked, is_by_load);
         }
-        // What was read without finding anything is not proved to be empty by slices that do not reach so far.
-        let from = slice.from.min(self.proven_to).max(self.plan.window.from);
-        self.slices.again(Slice { from, ..slice });
+        self.slices.again(self.with_what_was_skipped(slice));
     }
 
     /// Joins a slice to the one before; it may have to be read further for that.
