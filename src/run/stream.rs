@@ -174,12 +174,13 @@ impl Fetching<'_> {
         Ok(())
     }
 
-    /// Returns up to when earlier runs have read a span; one that is asked for once more is read as if they had not.
+    /// Returns up to when earlier runs have read a span; one that is asked for once more is read as if they had not, and what a clock
+    /// that was ahead has claimed was not all read.
     fn read_to(&self, asked: &Asked) -> Option<DateTime<Utc>> {
-        let covered = &self.recovered.sum.covered;
-        (asked.purpose == Purpose::New)
-            .then(|| covered.covers_to(asked.from))
-            .flatten()
+        let sum = &self.recovered.sum;
+        let is_claimed_too_early = sum.claimed_to().is_some_and(|claimed| claimed > self.context.now);
+        let is_read_before = asked.purpose == Purpose::New && !is_claimed_too_early;
+        is_read_before.then(|| sum.covered.covers_to(asked.from)).flatten()
     }
 
     /// Returns whether what a service gives beyond what it was asked for is filed: where it has no upper bound, and nobody has

@@ -7,7 +7,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::Value;
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step};
 
-use super::support::{Catalog, base_name, now, streams};
+use super::support::{Catalog, at, base_name, event, now, serve as serve_now, streams};
 
 /// The service's clock is so far ahead of this machine's.
 fn service_now(ahead: TimeDelta) -> DateTime<Utc> {
@@ -123,15 +123,31 @@ fn a_date_that_a_cache_kept_is_no_clock() {
     assert_eq!(entry["asked"][0]["covered_to"], entry["asked"][0]["to"]);
 }
 
+/// Has the journal say that all is covered up to tomorrow.
+fn claim_tomorrow(catalog: &Catalog, api: Api) {
+    let (mut entry, tomorrow) = (journal(catalog, api), now() + TimeDelta::days(1));
+    let covered = entry["covered"].as_array_mut().unwrap();
+    covered.last_mut().unwrap()["to"] = tomorrow.to_rfc3339().into();
+    std::fs::write(journal_path(catalog, api), format!("{entry}\n")).unwrap();
+}
+
+#[test]
+fn what_a_clock_that_was_ahead_has_claimed_is_read_as_if_nobody_had() {
+    let sandbox = serve_now(|options| options.give(Api::Mail, vec![event(Api::Mail, at(3_600), "one")]));
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    let requests = || catalog.collect_one(0, &[])["requests"].as_u64().unwrap();
+    let usual = (0..5).map(|_| requests()).last().unwrap();
+    claim_tomorrow(&catalog, Api::Mail);
+    let after_the_claim = requests();
+    assert!(after_the_claim > 2 * usual, "{after_the_claim}, {usual}");
+}
+
 #[test]
 fn a_clock_that_was_set_back_is_told_although_the_service_tells_no_time() {
     let sandbox = timeless();
     let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
     catalog.collect(0, &[]);
-    let (mut entry, tomorrow) = (journal(&catalog, Api::Tfc), now() + TimeDelta::days(1));
-    let covered = entry["covered"].as_array_mut().unwrap();
-    covered.last_mut().unwrap()["to"] = tomorrow.to_rfc3339().into();
-    std::fs::write(journal_path(&catalog, Api::Tfc), format!("{entry}\n")).unwrap();
+    claim_tomorrow(&catalog, Api::Tfc);
     for _ in 0..2 {
         let run = catalog.run(&["collect", "--json"]);
         let warning = run.summary()["tfc"]["warnings"][0].as_str().unwrap().to_owned();
