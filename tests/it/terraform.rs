@@ -55,6 +55,43 @@ fn more_pages_than_the_cap_come_in_ranges_from_the_oldest_on() {
 }
 
 #[test]
+fn a_page_that_is_cut_and_counts_what_is_left_of_it_is_not_believed() {
+    let feed: Vec<Event> = (0..120)
+        .map(|n| event(Api::Tfc, at(3_600 + 60 * n), &n.to_string()))
+        .collect();
+    // The second request is for 99 records behind the first 99.
+    let cut: Vec<&str> = feed[99..102].iter().map(|event| event.text.as_str()).collect();
+    let pagination = r#"{"current_page":2,"prev_page":1,"next_page":null,"total_pages":2,"total_count":102}"#;
+    let body = format!(r#"{{"data":[{}],"pagination":{pagination}}}"#, cut.join(","));
+    let sandbox = serve(|options| {
+        let mut options = options.give(Api::Tfc, feed.clone());
+        options[Api::Tfc].page_cap = Some(100);
+        options.step(Step::at(Api::Tfc, 2, Action::Answer(Answer::json(200, body))))
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+    catalog.collect(0, &[]);
+    catalog.assert_holds(Api::Tfc, &feed);
+}
+
+#[test]
+fn small_pages_that_all_end_with_the_last_record_are_read_to_their_end() {
+    for (page, count) in [(3, 60), (5, 120), (6, 180)] {
+        let feed: Vec<Event> = (0..count)
+            .map(|n| event(Api::Tfc, at(3_600 + 60 * n), &n.to_string()))
+            .collect();
+        let sandbox = serve(|options| {
+            let mut options = options.give(Api::Tfc, feed.clone());
+            options[Api::Tfc].page_cap = Some(page);
+            options[Api::Tfc].rate_limit = None;
+            options
+        });
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]).with("MAX_PAGES", 19);
+        catalog.collect(0, &[]);
+        catalog.assert_holds(Api::Tfc, &feed);
+    }
+}
+
+#[test]
 fn pages_that_shift_while_they_are_read_cost_no_record() {
     let sizes = [1, 99, 100, 101, 250];
     let cases = [1, 2, 3, 7]

@@ -153,15 +153,15 @@ impl NumberedWalk {
     pub(super) async fn next_range(&mut self, fetcher: &Fetcher) -> Result<Option<CompletedRange>, FetchError> {
         loop {
             let result = match std::mem::replace(&mut self.state, State::Done) {
-                State::Done if self.check_count().is_err() && !self.is_again => {
-                    self.is_again = true;
-                    (self.total, self.first_total, self.least_total) = (None, None, None);
-                    self.has_ended_early = false;
-                    fetcher.begin_reading(self.plan.window);
-                    self.start_again();
+                State::Done => {
+                    self.ask_whether_some_went(fetcher).await?;
+                    let checked = self.check_count();
+                    if checked.is_ok() || self.is_again {
+                        return checked.map(|()| None);
+                    }
+                    self.count_again(fetcher);
                     continue;
                 }
-                State::Done => return self.check_count().map(|()| None),
                 State::Start => self.start(fetcher).await,
                 State::Blocks { end, newest } => self.next_block(fetcher, end, newest).await,
             };
@@ -171,6 +171,28 @@ impl NumberedWalk {
                 Err(error) => return Err(error.into()),
             }
         }
+    }
+
+    /// Asks once more how many records there are, where the service came to count fewer than at first, and no more were given: one
+    /// answer may have been cut, and have counted what was left of it.
+    async fn ask_whether_some_went(&mut self, fetcher: &Fetcher) -> Result<(), FetchError> {
+        let has_fallen = self.least_total < self.first_total && self.lacks_some_of(self.first_total);
+        if self.may_lose_some && has_fallen {
+            let page = self.page(fetcher, self.pages.first()).await?;
+            // What has come since is on it, and counted too.
+            self.count(&page);
+            self.least_total = trusted_total(&page);
+        }
+        Ok(())
+    }
+
+    /// Reads the feed once more, with its counts.
+    fn count_again(&mut self, fetcher: &Fetcher) {
+        self.is_again = true;
+        (self.total, self.first_total, self.least_total) = (None, None, None);
+        self.has_ended_early = false;
+        fetcher.begin_reading(self.plan.window);
+        self.start_again();
     }
 
     /// Starts again with smaller pages; what was filed already is then recognized.
@@ -192,22 +214,26 @@ impl NumberedWalk {
         self.given.len() as u64
     }
 
+    /// Returns whether fewer records were given than this.
+    fn lacks_some_of(&self, total: Option<u64>) -> bool {
+        let is_counted = !self.ends_at_archive && self.given.len() <= MOST_COUNTED;
+        let given = self.counted() + self.rejected.len() as u64 + self.swallowed;
+        is_counted && total.is_some_and(|total| total > given)
+    }
+
     /// Says so if the service counts more records than it gives.
     fn check_count(&self) -> Result<(), FetchError> {
-        let is_counted = !self.ends_at_archive && self.given.len() <= MOST_COUNTED;
         let total = if self.may_lose_some {
             self.least_total
         } else {
             self.first_total
         };
-        match total.filter(|_| is_counted) {
-            Some(total) if total > self.counted() + self.rejected.len() as u64 + self.swallowed => {
-                Err(FetchError::Miscounted {
-                    total,
-                    given: self.counted(),
-                })
-            }
-            _ => Ok(()),
+        match total.filter(|_| self.lacks_some_of(total)) {
+            Some(total) => Err(FetchError::Miscounted {
+                total,
+                given: self.counted(),
+            }),
+            None => Ok(()),
         }
     }
 
@@ -350,7 +376,9 @@ impl NumberedWalk {
                 continue;
             }
             self.drop_ahead(&mut block);
-            let is_open = matches!(until, Until::End) && block.is_uncounted();
+            // Of small pages it can be that all end with the last record, so that none overlaps it.
+            let is_whole = block.is_uncounted() || self.total == Some(block.end);
+            let is_open = matches!(until, Until::End) && is_whole;
             let is_behind_the_end = is_open && answer.count == 0 && asked.start() >= block.end;
             let ends_before = self.ends_before(&block, &page, &answer, asked);
             let total = trusted_total(&page);
