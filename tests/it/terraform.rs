@@ -5,7 +5,7 @@ use std::fs;
 
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
 
-use super::support::{Catalog, at, event, lines_by_file, serve, side_by_side};
+use super::support::{Catalog, at, event, events, lines_by_file, serve, side_by_side};
 
 /// Two thousand records of some hours, some of them of one time.
 fn backlog() -> Vec<Event> {
@@ -56,9 +56,7 @@ fn more_pages_than_the_cap_come_in_ranges_from_the_oldest_on() {
 
 #[test]
 fn a_page_that_is_cut_and_counts_what_is_left_of_it_is_not_believed() {
-    let feed: Vec<Event> = (0..120)
-        .map(|n| event(Api::Tfc, at(3_600 + 60 * n), &n.to_string()))
-        .collect();
+    let feed = events(Api::Tfc, 120, 3_600);
     // The second request is for 99 records behind the first 99.
     let cut: Vec<&str> = feed[99..102].iter().map(|event| event.text.as_str()).collect();
     let pagination = r#"{"current_page":2,"prev_page":1,"next_page":null,"total_pages":2,"total_count":102}"#;
@@ -76,9 +74,7 @@ fn a_page_that_is_cut_and_counts_what_is_left_of_it_is_not_believed() {
 #[test]
 fn small_pages_that_all_end_with_the_last_record_are_read_to_their_end() {
     for (page, count) in [(3, 60), (5, 120), (6, 180)] {
-        let feed: Vec<Event> = (0..count)
-            .map(|n| event(Api::Tfc, at(3_600 + 60 * n), &n.to_string()))
-            .collect();
+        let feed = events(Api::Tfc, count, 3_600);
         let sandbox = serve(|options| {
             let mut options = options.give(Api::Tfc, feed.clone());
             options[Api::Tfc].page_cap = Some(page);
