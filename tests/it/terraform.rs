@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 
-use trailkeeper::sandbox::{Action, Answer, Api, Event, Sandbox, Step};
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, Sandbox, Step};
 
 use super::support::{Catalog, at, event, events, lines_by_file, serve, side_by_side};
 
@@ -61,14 +61,25 @@ fn a_page_that_is_cut_and_counts_what_is_left_of_it_is_not_believed() {
     let cut: Vec<&str> = feed[99..102].iter().map(|event| event.text.as_str()).collect();
     let pagination = r#"{"current_page":2,"prev_page":1,"next_page":null,"total_pages":2,"total_count":102}"#;
     let body = format!(r#"{{"data":[{}],"pagination":{pagination}}}"#, cut.join(","));
-    let sandbox = serve(|options| {
-        let mut options = options.give(Api::Tfc, feed.clone());
-        options[Api::Tfc].page_cap = Some(100);
-        options.step(Step::at(Api::Tfc, 2, Action::Answer(Answer::json(200, body))))
-    });
-    let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
-    catalog.collect(0, &[]);
-    catalog.assert_holds(Api::Tfc, &feed);
+    // One of the next answers, that to the request for the count among them, may be too large.
+    for too_large in [None, Some(3), Some(4), Some(5)] {
+        let sandbox = serve(|options| {
+            let mut options = options.give(Api::Tfc, feed.clone());
+            options[Api::Tfc].page_cap = Some(100);
+            let options = options.step(Step::at(Api::Tfc, 2, Action::Answer(Answer::json(200, body.clone()))));
+            let large = |number| {
+                Step::at(
+                    Api::Tfc,
+                    number,
+                    Action::Answer(Answer::json(200, " ".repeat(65 << 20))),
+                )
+            };
+            too_large.map(large).into_iter().fold(options, Options::step)
+        });
+        let catalog = Catalog::of(&sandbox, &[Api::Tfc]);
+        catalog.collect(0, &[]);
+        catalog.assert_holds(Api::Tfc, &feed);
+    }
 }
 
 #[test]

@@ -153,15 +153,16 @@ impl NumberedWalk {
     pub(super) async fn next_range(&mut self, fetcher: &Fetcher) -> Result<Option<CompletedRange>, FetchError> {
         loop {
             let result = match std::mem::replace(&mut self.state, State::Done) {
-                State::Done => {
-                    self.ask_whether_some_went(fetcher).await?;
-                    let checked = self.check_count();
-                    if checked.is_ok() || self.is_again {
-                        return checked.map(|()| None);
-                    }
-                    self.count_again(fetcher);
-                    continue;
-                }
+                State::Done => match self.ask_whether_some_went(fetcher).await {
+                    Err(error) => Err(error),
+                    Ok(()) => match self.check_count() {
+                        Err(_) if !self.is_again => {
+                            self.count_again(fetcher);
+                            continue;
+                        }
+                        checked => return checked.map(|()| None),
+                    },
+                },
                 State::Start => self.start(fetcher).await,
                 State::Blocks { end, newest } => self.next_block(fetcher, end, newest).await,
             };
@@ -175,7 +176,7 @@ impl NumberedWalk {
 
     /// Asks once more how many records there are, where the service came to count fewer than at first, and no more were given: one
     /// answer may have been cut, and have counted what was left of it.
-    async fn ask_whether_some_went(&mut self, fetcher: &Fetcher) -> Result<(), FetchError> {
+    async fn ask_whether_some_went(&mut self, fetcher: &Fetcher) -> Result<(), PageError> {
         let has_fallen = self.least_total < self.first_total && self.lacks_some_of(self.first_total);
         if self.may_lose_some && has_fallen {
             let page = self.page(fetcher, self.pages.first()).await?;
@@ -305,7 +306,9 @@ impl NumberedWalk {
         if self.given.len() <= MOST_COUNTED {
             block.fetched.note_contents(&mut self.given);
         }
-        let range = self.frontier.advance(fetcher, block.fetched, limit, done_to);
+        let range = self
+            .frontier
+            .advance(fetcher, block.fetched, limit, done_to);
         let mut range = range.map_err(PageError::Fatal)?;
         let is_short = if is_last {
             self.check_count().is_err()
