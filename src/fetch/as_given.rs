@@ -130,7 +130,8 @@ impl<'a> AsGiven<'a> {
         } else {
             Some(done_to)
         };
-        self.frontier.advance(self.fetcher, fetched, limit, done_to)
+        self.frontier
+            .advance(&mut self.fetcher.given(), fetched, limit, done_to)
     }
 
     /// Reads a part, and what lies before, behind and between the records of each answer, as long as that brings something

@@ -572,7 +572,8 @@ impl<'a> BoundedWalk<'a> {
     fn hand_out(&mut self, fetched: FetchedRecords, done_to: DateTime<Utc>) -> Result<CompletedRange, FetchError> {
         let is_last = done_to >= self.plan.window.to;
         let limit = if is_last { self.plan.filed_to() } else { Some(done_to) };
-        self.frontier.advance(self.fetcher, fetched, limit, done_to)
+        self.frontier
+            .advance(&mut self.fetcher.given(), fetched, limit, done_to)
     }
 }
 

@@ -6,8 +6,9 @@ use chrono::{DateTime, Utc};
 
 use super::completed_range::CompletedRange;
 use super::fetched_records::{FetchedRecords, Version};
+use super::given::Given;
 use super::sightings::Sightings;
-use super::{FetchError, Fetcher, LeftOver};
+use super::{FetchError, LeftOver};
 use crate::record::digests::Digests;
 use crate::record::{Anchor, AnchorSet, Record};
 use crate::window::floor_to_millisecond;
@@ -18,7 +19,7 @@ const ANCHORS: usize = 8;
 /// The newer end of what was completed.
 #[derive(Debug, Default)]
 pub(super) struct Frontier {
-    /// The newest records, newest first.
+    /// The newest records that the answers for a part have shown, newest first.
     pub(super) anchors: Vec<Anchor>,
     /// All records of the newest millisecond.
     newest: Arc<AnchorSet>,
@@ -35,16 +36,19 @@ impl Frontier {
     /// is later than `limit` is for the next part: filed now, it would move the watermark past a gap.
     pub(super) fn advance(
         &mut self,
-        fetcher: &Fetcher,
+        given: &mut Given,
         mut fetched: FetchedRecords,
         limit: Option<DateTime<Utc>>,
         done_to: DateTime<Utc>,
     ) -> Result<CompletedRange, FetchError> {
-        let mut due = fetcher.given().take_due(&fetched, limit);
+        // Of what other answers gave, the next part's own among them, nothing shows that this one and the next meet.
+        let is_of_part = |record: &&Record| limit.is_none_or(|limit| record.time <= limit);
+        self.keep_newest(fetched.records.iter().filter(is_of_part));
+        let mut due = given.take_due(&fetched, limit);
         fetched.mark_superseded(&mut due);
         fetched.add(due.into_iter().map(Ok).collect(), Vec::new());
         if fetched.is_too_large() {
-            fetcher.given().take_back(LeftOver {
+            given.take_back(LeftOver {
                 records: fetched.records,
                 rejected: fetched.rejected,
                 originals: fetched.originals,
@@ -58,7 +62,6 @@ impl Frontier {
             fetched.end_at(limit);
         }
         let records = std::mem::take(&mut fetched.records);
-        self.keep_newest(&records);
         if !records.is_empty() {
             self.handed_out = records.iter().filter_map(Version::of).collect();
         }
@@ -82,8 +85,8 @@ impl Frontier {
         Arc::clone(&self.newest)
     }
 
-    fn keep_newest(&mut self, records: &[Record]) {
-        self.keep_newest_moment(records);
+    fn keep_newest<'r>(&mut self, records: impl Iterator<Item = &'r Record> + Clone) {
+        self.keep_newest_moment(records.clone());
         for record in records {
             let is_full = self.anchors.len() == ANCHORS;
             if is_full && self.anchors.last().is_some_and(|oldest| record.time < oldest.time) {
@@ -98,10 +101,10 @@ impl Frontier {
         }
     }
 
-    fn keep_newest_moment(&mut self, records: &[Record]) {
+    fn keep_newest_moment<'r>(&mut self, records: impl Iterator<Item = &'r Record> + Clone) {
         let known = self.newest.iter().map(|anchor| anchor.time);
         let newest = records
-            .iter()
+            .clone()
             .map(|record| record.time)
             .chain(known)
             .max()
@@ -110,9 +113,40 @@ impl Frontier {
         let is_newest = |anchor: &Anchor| newest.is_some_and(|newest| anchor.time >= newest);
         let moment = Arc::make_mut(&mut self.newest);
         moment.retain(is_newest);
-        let of_moment = records
-            .iter()
-            .filter(|record| newest.is_some_and(|newest| record.time >= newest));
+        let of_moment = records.filter(|record| newest.is_some_and(|newest| record.time >= newest));
         moment.extend(of_moment.map(Anchor::of));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::plan::WalkPlan;
+    use super::*;
+    use crate::test_support::record::{SHAPE, line};
+    use crate::window::Window;
+
+    fn at(minute: u32) -> DateTime<Utc> {
+        format!("2026-06-09T10:{minute:02}:00Z").parse().unwrap()
+    }
+
+    fn record(minute: u32) -> Record {
+        Record::read(&line(&minute.to_string(), &at(minute).to_rfc3339()), &SHAPE).unwrap()
+    }
+
+    #[test]
+    fn the_next_part_is_joined_to_what_answers_for_this_one_have_shown_and_not_to_what_others_gave_of_its_time() {
+        let mut given = Given::default();
+        given.begin(WalkPlan::of(Window::new(at(0), at(30)), at(30)));
+        let others: Vec<_> = [2, 4].map(|minute| Ok(record(minute))).into();
+        given.take(others.iter(), &[]);
+        let mut fetched = FetchedRecords::new(at(30));
+        fetched.add([1, 3, 6].map(|minute| Ok(record(minute))).into(), Vec::new());
+        let mut frontier = Frontier::default();
+        let range = frontier.advance(&mut given, fetched, Some(at(5)), at(5)).unwrap();
+        let mut filed: Vec<_> = range.records.iter().map(|record| record.time).collect();
+        filed.sort_unstable();
+        assert_eq!(filed, [1, 2, 3, 4].map(at));
+        assert_eq!(frontier.anchors, [3, 1].map(|minute| Anchor::of(&record(minute))));
+        assert_eq!(*frontier.newest(), [Anchor::of(&record(3))].into_iter().collect());
     }
 }

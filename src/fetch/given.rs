@@ -204,10 +204,6 @@ fn bytes_of(line: &Line) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use chrono::TimeDelta;
-
     use super::*;
     use crate::json::List;
     use crate::record::{Broken, Reader};
@@ -232,16 +228,7 @@ mod tests {
     }
 
     fn plan(to: u32) -> WalkPlan {
-        WalkPlan {
-            window: Window::new(at(0), at(to)),
-            read_to: None,
-            files_beyond: false,
-            now: at(30),
-            grace: TimeDelta::minutes(2),
-            max_pages: 1,
-            concurrency: 1,
-            time_to_disk: Duration::ZERO,
-        }
+        WalkPlan::of(Window::new(at(0), at(to)), at(30))
     }
 
     fn fetched(minutes: &[u32]) -> FetchedRecords {

@@ -75,27 +75,34 @@ impl WalkPlan {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(concurrency: usize) -> WalkPlan {
-        let now = DateTime::UNIX_EPOCH;
-        WalkPlan {
-            window: Window::new(now, now),
+impl WalkPlan {
+    /// Of a first run that begins now, one request at a time.
+    pub(super) fn of(window: Window, now: DateTime<Utc>) -> Self {
+        Self {
+            window,
             read_to: None,
             files_beyond: false,
             now,
-            grace: TimeDelta::zero(),
+            grace: TimeDelta::minutes(2),
             max_pages: 1,
-            concurrency,
+            concurrency: 1,
             time_to_disk: TIME_TO_DISK,
         }
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
 
     #[test]
     fn slices_in_flight_fit_into_one_budget_whatever_the_concurrency() {
         for concurrency in [1, 4, 16, 64] {
-            let plan = plan(concurrency);
+            let now = DateTime::UNIX_EPOCH;
+            let plan = WalkPlan {
+                concurrency,
+                ..WalkPlan::of(Window::new(now, now), now)
+            };
             assert_eq!(plan.slices_in_memory(plan.slice_bytes()), plan.slices_in_flight());
             // One large page after the other: two of them, or else there would be nothing to go on with.
             let large = plan.slices_in_memory(4 << 20);

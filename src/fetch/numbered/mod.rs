@@ -308,7 +308,7 @@ impl NumberedWalk {
         }
         let range = self
             .frontier
-            .advance(fetcher, block.fetched, limit, done_to);
+            .advance(&mut fetcher.given(), block.fetched, limit, done_to);
         let mut range = range.map_err(PageError::Fatal)?;
         let is_short = if is_last {
             self.check_count().is_err()

@@ -1,5 +1,6 @@
 //! The real binary: it reads a model by the real clock, and can be killed at any moment.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::super::support::{Catalog, now};
 use super::case::Case;
 use super::feed::{BETWEEN_RUNS, RUNS};
 use super::judge::{Judgement, judge};
-use super::runs::{Outcome, Reading, catalog};
+use super::runs::{Outcome, Reading, catalog, kept};
 use super::service::{Model, Service};
 use super::wire::Served;
 
@@ -62,7 +63,7 @@ pub(crate) fn try_binary(case: &Case, chance: Option<Rng>, adjust: impl FnOnce(&
             run.kill();
         }
     }
-    let mut outcomes = Vec::new();
+    let (mut outcomes, mut of_first) = (Vec::new(), BTreeSet::new());
     for run in 0..RUNS {
         model.begin_run(run);
         let ended = catalog.run(&["collect", "-q"]);
@@ -70,8 +71,11 @@ pub(crate) fn try_binary(case: &Case, chance: Option<Rng>, adjust: impl FnOnce(&
             error: (ended.code != 0).then(|| format!("exit code {}: {}", ended.code, ended.stderr)),
             warnings: warnings(&catalog),
         });
+        if run == 0 {
+            of_first = kept(&catalog);
+        }
     }
-    let mut reading = Reading::of(case, &model, &catalog, outcomes);
+    let mut reading = Reading::of(case, &model, &catalog, outcomes, of_first);
     // What comes during a run is as late by the real clock as if a replica had lacked it, and is read once more; a killed run
     // leaves a gap besides.
     reading.spans = 3;

@@ -69,6 +69,17 @@ pub(crate) enum Oddity {
 }
 
 impl Case {
+    /// Whether the same request always has the same answer, but for what comes meanwhile.
+    pub(crate) fn is_steady(&self) -> bool {
+        let is_steady = |oddity: &Oddity| {
+            matches!(
+                oddity,
+                Oddity::Lower(_) | Oddity::Upper(_) | Oddity::Cap(_) | Oddity::Widest(_) | Oddity::Order(_)
+            )
+        };
+        self.oddities.iter().all(is_steady)
+    }
+
     /// The service, when its clock says that it is `now` as the first run begins.
     pub(crate) fn service(&self, now: DateTime<Utc>) -> Service {
         let records = self.feed.records(now.timestamp_millis(), self.vendor.grain());

@@ -5,6 +5,8 @@
 //! After the runs of a patient reader every record that the service would give is in the day files once, or in the
 //! rejected file, or the last run has said that it failed; of records that no request gets, a warning is enough. No run is a storm of requests. An ordinary service is read
 //! completely, at once, without a warning, and with no more requests than it takes.
+//!
+//! Where the same request always has the same answer, the first run that says that it is complete is.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +14,7 @@ use std::sync::Arc;
 
 use super::case::Case;
 use super::cost;
-use super::feed::Record;
+use super::feed::{Moment, Record};
 use super::runs::{NO_END, Reader, Reading, now};
 use super::service::Model;
 
@@ -94,6 +96,15 @@ pub(crate) fn judge(case: &Case, model: &Model, reading: &Reading) -> Judgement 
             ),
         );
     }
+    let unread = not_read_at_first(case, model, reading);
+    if !unread.is_empty() {
+        let reason = format!(
+            "run 1 said nothing, and lacks {} records: {}",
+            unread.len(),
+            listed(&unread)
+        );
+        add(Verdict::Silent, reason);
+    }
     let forgotten = forgotten(case, model, reading);
     if !forgotten.is_empty() {
         let reason = format!(
@@ -146,6 +157,18 @@ fn missing<'a>(model: &'a Model, reading: &Reading) -> Vec<&'a Record> {
     let missing = missing.take(MOST_MISSING);
     missing
         .filter(|record| is_shown(record) || model.gives(record))
+        .collect()
+}
+
+/// The records that the first run lacks although it said that it was complete, of a service that does nothing by chance.
+fn not_read_at_first<'a>(case: &Case, model: &'a Model, reading: &Reading) -> Vec<&'a Record> {
+    let first = &reading.outcomes[0];
+    if !case.is_steady() || first.error.is_some() || !first.warnings.is_empty() {
+        return Vec::new();
+    }
+    let records = model.service.records.iter();
+    let due = records.filter(|record| record.is_due && record.comes == Moment::START);
+    due.filter(|record| !reading.of_first.contains(&record.number) && model.gives(record))
         .collect()
 }
 

@@ -1,6 +1,6 @@
 //! Runs: a service is read, in this process or by the real binary, and what came of it is looked at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -45,6 +45,8 @@ pub(crate) struct Reading {
     /// The records of the rejected file, and of the pending file.
     pub(crate) rejected: Vec<usize>,
     pub(crate) pending: Vec<usize>,
+    /// The records that the first run filed, or rejected.
+    pub(crate) of_first: BTreeSet<usize>,
 }
 
 /// A thread's runtime, and what is logged on it and on its blocking threads.
@@ -81,14 +83,17 @@ impl Reader {
             self.runtime.block_on(async {
                 let served = Served::start(Arc::clone(model), Model::clock).await;
                 let catalog = catalog(case, &served.address);
-                let mut outcomes = Vec::new();
+                let (mut outcomes, mut of_first) = (Vec::new(), BTreeSet::new());
                 for run in 0..RUNS {
                     model.begin_run(run);
                     let error = collect(&catalog, now(case, model, run)).await;
                     let warnings = std::mem::take(&mut *self.log.0.lock().unwrap());
                     outcomes.push(Outcome { error, warnings });
+                    if run == 0 {
+                        of_first = kept(&catalog);
+                    }
                 }
-                Reading::of(case, model, &catalog, outcomes)
+                Reading::of(case, model, &catalog, outcomes, of_first)
             })
         })
     }
@@ -133,33 +138,50 @@ async fn collect(catalog: &Catalog, now: DateTime<Utc>) -> Option<String> {
 
 impl Reading {
     /// What stands in the folder after these runs.
-    pub(crate) fn of(case: &Case, model: &Model, catalog: &Catalog, outcomes: Vec<Outcome>) -> Self {
-        let folder = catalog.root().join("trail");
+    pub(crate) fn of(
+        case: &Case,
+        model: &Model,
+        catalog: &Catalog,
+        outcomes: Vec<Outcome>,
+        of_first: BTreeSet<usize>,
+    ) -> Self {
         let mut filed: BTreeMap<usize, Vec<String>> = BTreeMap::new();
-        for entry in fs::read_dir(&folder).unwrap().map(Result::unwrap) {
-            if entry.file_type().unwrap().is_file() {
-                let text = String::from_utf8(fs::read(entry.path()).unwrap()).unwrap();
-                for line in text.lines() {
-                    for number in marks(line) {
-                        filed.entry(number).or_default().push(line.to_owned());
-                    }
+        for text in day_files(catalog) {
+            for line in text.lines() {
+                for number in marks(line) {
+                    filed.entry(number).or_default().push(line.to_owned());
                 }
             }
         }
-        let state = |what: &str| {
-            let path = folder.join(format!(".trailkeeper/trail.{what}.jsonl"));
-            marks(&fs::read_to_string(path).unwrap_or_default())
-        };
         Self {
             last_now: now(case, model, outcomes.len() - 1),
             outcomes,
             askings: model.askings(),
             spans: 1,
             filed,
-            rejected: state("rejected"),
-            pending: state("pending"),
+            rejected: state(catalog, "rejected"),
+            pending: state(catalog, "pending"),
+            of_first,
         }
     }
+}
+
+/// The records that are in the day files or in the rejected file.
+pub(crate) fn kept(catalog: &Catalog) -> BTreeSet<usize> {
+    let filed = day_files(catalog).flat_map(|text| marks(&text));
+    filed.chain(state(catalog, "rejected")).collect()
+}
+
+fn day_files(catalog: &Catalog) -> impl Iterator<Item = String> {
+    let entries = fs::read_dir(catalog.root().join("trail")).unwrap().map(Result::unwrap);
+    let files = entries.filter(|entry| entry.file_type().unwrap().is_file());
+    files.map(|file| String::from_utf8(fs::read(file.path()).unwrap()).unwrap())
+}
+
+/// The records of a file beside the journal.
+fn state(catalog: &Catalog, what: &str) -> Vec<usize> {
+    let path = catalog.root().join(format!("trail/.trailkeeper/trail.{what}.jsonl"));
+    marks(&fs::read_to_string(path).unwrap_or_default())
 }
 
 /// The numbers of the records that a text holds.

@@ -4,6 +4,7 @@ use super::binary::try_binary;
 use super::bounds::Bound;
 use super::cap::Cap;
 use super::case::{Case, Oddity, Settings};
+use super::chance::roll;
 use super::faults::{Fault, Faults};
 use super::feed::{Arrival, Damage, Feed, Moment};
 use super::judge::{Verdict, try_case};
@@ -69,6 +70,29 @@ fn a_port_that_cuts_the_upper_bound_and_excludes_it_loses_nothing() {
     let mut case = of(Vendor::Port, 20_000, 213, &[Oddity::Upper(Bound::CUT_AND_EXCLUDED)]);
     case.settings.port_limit = 100;
     is_right(&case);
+}
+
+#[test]
+fn a_busy_minute_of_a_service_that_cuts_bounds_is_not_taken_for_read_by_what_another_answer_gave_of_it() {
+    let is_included = true;
+    let cut = Bound {
+        is_included,
+        ..Bound::CUT_AND_EXCLUDED
+    };
+    for (seed, count) in [(1, 60), (2, 80), (3, 90)] {
+        let mut case = of(Vendor::Disk, 0, 0, &[Oddity::Lower(cut), Oddity::Upper(cut)]);
+        // So many in each of a hundred and thirty seconds, and a few before that.
+        let mut ages: Vec<_> = (0..130 * count)
+            .map(|n| (n / count * 1_000 + roll(seed, &n) % 1_000) as i64)
+            .collect();
+        ages.sort_unstable();
+        let gaps = ages
+            .iter()
+            .scan(0, |last, age| Some(age - std::mem::replace(last, *age)));
+        case.feed.bursts = gaps.chain(vec![7_000_000; 90]).map(|gap| (gap, 1)).collect();
+        case.settings.concurrency = 8;
+        is_right(&case);
+    }
 }
 
 #[test]
