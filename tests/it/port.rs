@@ -58,6 +58,27 @@ fn a_limit_smaller_than_a_burst_costs_no_record_whatever_the_bounds() {
 }
 
 #[test]
+fn a_burst_of_any_size_among_distant_records_costs_none_whatever_the_bounds() {
+    for size in [49, 50, 51, 99, 100, 101, 200, 400] {
+        for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {
+            let distant = |from: i64| (from..from + 230).map(|n| event(Api::Port, at(300 + n * 1_200), &n.to_string()));
+            let feed: Vec<Event> = distant(0)
+                .chain(burst(size, 300 + 240 * 1_200))
+                .chain(distant(250))
+                .collect();
+            let sandbox = serve(|options| {
+                let mut options = options.give(Api::Port, feed.clone());
+                options[Api::Port].includes_from = includes_from;
+                options[Api::Port].includes_to = includes_to;
+                options
+            });
+            let catalog = catalog(&sandbox).with("INITIAL_LOOKBACK_DAYS", 8);
+            assert_complete(&sandbox, &catalog.with("PORT_PAGE_LIMIT", 50));
+        }
+    }
+}
+
+#[test]
 fn an_answer_of_fewer_records_than_asked_for_is_not_taken_for_the_whole() {
     for cap in [30, 49, 50, 51, 999] {
         let sandbox = serve(|options| {

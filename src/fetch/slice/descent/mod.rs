@@ -598,7 +598,12 @@ impl Descent {
             let upper = ceil_to_millisecond(base + above.time());
             if upper < self.upper - least {
                 self.overlap = Some(upper - oldest);
+                let size = self.size;
                 self.go_to(base, above, &answer);
+                if above < learned.above {
+                    // It may hold no less: what fills the answer is of one moment.
+                    self.size = size;
+                }
                 return Step::Ask;
             }
         }
