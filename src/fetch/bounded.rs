@@ -1,4 +1,4 @@
-//! A window of a service with bounds, read in slices, oldest first; several are in flight at a time.
+//! A window of a service with bounds, read in slices, oldest first; several are read at a time.
 //!
 //! Each slice is joined to the one before by the newest records of that one. Where these are not known yet, a slice is
 //! read as far as it goes without them, and joined when the slice before is in.
@@ -6,14 +6,12 @@
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
-use futures::future::BoxFuture;
-use futures::stream::{FuturesOrdered, StreamExt};
 
+use super::ahead::{Ahead, Come};
 use super::answer::Answer;
 use super::completed_range::CompletedRange;
 use super::fetched_records::FetchedRecords;
 use super::frontier::Frontier;
-use super::kept::Kept;
 use super::learned::{Learned, Order};
 use super::plan::WalkPlan;
 use super::reading::{FetchedSlice, Reading, fetch, paused};
@@ -43,6 +41,12 @@ const LOOKS_AT_THE_NEWEST: [TimeDelta; 4] = [
     TimeDelta::minutes(10),
 ];
 
+/// Of fewer pages, what was read of a slice is no part of its own: its end costs a request.
+const FEWEST_PAGES_OF_A_PART: usize = 4;
+
+/// How many slices may be ahead of the first one.
+const MOST_AT_FIRST: usize = 4;
+
 /// How often in a row a slice is read again that lacks what another answer gave.
 const MOST_READINGS_AGAIN: u32 = 3;
 
@@ -53,11 +57,12 @@ pub(super) struct BoundedWalk<'a> {
     fetcher: &'a Fetcher,
     plan: WalkPlan,
     slices: SlicePlan,
-    in_flight: FuturesOrdered<BoxFuture<'a, FetchedSlice>>,
-    kept: Kept,
+    ahead: Ahead<'a>,
     /// Whether a slice of the current length was completed: until then only one is in flight, so that wrong settings,
     /// or a wrong length, cost one request and not many.
     is_proven: bool,
+    /// Whether that is the oldest one with records, of which only the end is still looked at.
+    is_at_the_end: bool,
     /// How many slices may be in flight by what the last ones held: it doubles with each that has records, and halves with
     /// each that has none, since those are asked for again with the next.
     most_ahead: usize,
@@ -89,9 +94,9 @@ impl<'a> BoundedWalk<'a> {
             fetcher,
             plan,
             slices: usual_slices(plan, fetcher.source().page_size()),
-            in_flight: FuturesOrdered::new(),
-            kept: Kept::default(),
+            ahead: Ahead::default(),
             is_proven: false,
+            is_at_the_end: false,
             most_ahead: 1,
             is_first: true,
             archived,
@@ -119,7 +124,7 @@ impl<'a> BoundedWalk<'a> {
     pub(super) async fn next_range(&mut self) -> Result<Option<CompletedRange>, FetchError> {
         let range = self.read_next().await;
         if range.is_err() {
-            self.fetcher.let_in(&mut self.in_flight).await;
+            self.fetcher.let_in(self.ahead.reading()).await;
         }
         range
     }
@@ -134,8 +139,12 @@ impl<'a> BoundedWalk<'a> {
                 }
             }
             self.fill();
-            let range = match self.in_flight.next().await {
-                Some(fetched) => self.take(fetched).await?,
+            let range = match self.ahead.next(self.slices.position()).await {
+                Some(Come::Oldest(fetched)) => self.take(fetched)?,
+                Some(Come::Later(fetched)) => {
+                    self.keep(fetched);
+                    None
+                }
                 None if self.has_to_overlap_more() => None,
                 None if self.look_at_the_newest_again().await? => None,
                 None => return Ok(None),
@@ -147,7 +156,7 @@ impl<'a> BoundedWalk<'a> {
     }
 
     /// Takes a slice, as far as it was read; returns what it completes.
-    async fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
+    fn take(&mut self, fetched: FetchedSlice) -> Result<Option<CompletedRange>, FetchError> {
         let FetchedSlice { reading, end, took } = fetched;
         let slice = reading.slice();
         match end? {
@@ -164,19 +173,19 @@ impl<'a> BoundedWalk<'a> {
             SliceEnd::Complete => self.complete(reading, took),
             SliceEnd::Paused => self.join(reading, took),
             end => {
-                self.divide(reading, end, took).await;
+                self.divide(reading, end, took);
                 Ok(None)
             }
         }
     }
 
     /// Has a slice read in another way, or in shorter ones.
-    async fn divide(&mut self, reading: Reading, end: SliceEnd, took: Option<Duration>) {
+    fn divide(&mut self, reading: Reading, end: SliceEnd, took: Option<Duration>) {
         match end {
             SliceEnd::Complete | SliceEnd::Paused => return,
             SliceEnd::Overflow { records, oldest } => {
                 let bytes = reading.fetched().bytes;
-                if self.overflow(reading, oldest, Load { records, bytes, took }).await {
+                if self.overflow(reading, oldest, Load { records, bytes, took }) {
                     return;
                 }
             }
@@ -185,14 +194,15 @@ impl<'a> BoundedWalk<'a> {
             SliceEnd::Scattered => self.change_order(Order::Unknown),
         }
         // The slices behind it have the old length; they are fetched again with the new one.
-        self.in_flight.clear();
+        self.ahead.clear();
         self.is_proven = false;
+        self.is_at_the_end = false;
     }
 
     /// Handles a slice that holds too much. What an answer for the whole window gave the answers for its parts have to hold too.
     ///
     /// Returns whether what was read of it, and of the slices behind it, is kept.
-    async fn overflow(&mut self, mut reading: Reading, oldest: DateTime<Utc>, load: Load) -> bool {
+    fn overflow(&mut self, mut reading: Reading, oldest: DateTime<Utc>, load: Load) -> bool {
         let mut slice = reading.slice();
         if oldest < slice.from {
             // Answers without records were wrong: the slice alone would bring what is below it again and again.
@@ -210,19 +220,40 @@ impl<'a> BoundedWalk<'a> {
             }
             return false;
         }
-        self.slices.read_above(slice, reading.slice().from, load);
-        self.kept.add(reading);
-        while let Some(FetchedSlice { mut reading, end, .. }) = self.in_flight.next().await {
-            let is_kept = match end {
-                Ok(SliceEnd::Paused) => !reading.is_empty() && self.is_kept(reading.slice()),
-                Ok(SliceEnd::Overflow { .. }) => self.ends_above(&mut reading),
-                _ => false,
-            };
-            if is_kept {
-                self.kept.add(reading);
+        self.keep_above(slice, reading, load);
+        true
+    }
+
+    /// Keeps a slice that was read before those below it. Of one that held too much, what was not read is begun as soon as
+    /// a place is free.
+    fn keep(&mut self, fetched: FetchedSlice) {
+        let FetchedSlice { mut reading, end, took } = fetched;
+        let slice = reading.slice();
+        match end {
+            Ok(SliceEnd::Overflow { records, .. }) if self.ends_above(&mut reading) => {
+                let bytes = reading.fetched().bytes;
+                self.keep_above(slice, reading, Load { records, bytes, took });
+            }
+            end => {
+                self.ahead.keep(FetchedSlice { reading, end, took });
+                self.let_go();
             }
         }
-        true
+    }
+
+    /// Keeps what was read of a slice that held too much, which stands for its newer part.
+    fn keep_above(&mut self, slice: Slice, reading: Reading, load: Load) {
+        self.slices.read_above(slice, reading.slice().from, load);
+        self.ahead.end_before(self.settled_to().min(self.plan.window.to));
+        self.ahead.keep(paused(reading));
+        self.let_go();
+    }
+
+    /// Lets go of what was read, if it takes too much memory.
+    fn let_go(&mut self) {
+        if let Some(from) = self.ahead.let_go() {
+            self.slices.back_to(from);
+        }
     }
 
     /// Returns a slice with what was read below it without finding anything, which slices that do not reach so far do not prove to
@@ -240,10 +271,11 @@ impl<'a> BoundedWalk<'a> {
         self.is_ordered() && reading.end_above(to, &self.fetcher.learned())
     }
 
-    /// Returns whether what was read of a slice is kept until the walk comes to it: not at the newest end, of which the service
-    /// may have more by then.
-    fn is_kept(&self, slice: Slice) -> bool {
-        self.is_ordered() && slice.to < self.settled_to().min(self.plan.window.to)
+    /// Returns whether a part of a slice is well joined to what is below it: not at the newest end where bounds are cut to whole
+    /// seconds, as each part there would read seconds once more.
+    fn can_end_above(&self, slice: Slice) -> bool {
+        let newest = self.settled_to().min(self.plan.window.to);
+        slice.to < newest || !self.fetcher.learned().cuts_bounds()
     }
 
     /// Reads the whole window again in another order: what was filed already is then recognized.
@@ -251,7 +283,8 @@ impl<'a> BoundedWalk<'a> {
         self.proven_to = self.plan.window.from;
         self.fetcher.learn(|learned| learned.order = order);
         self.frontier = Frontier::default();
-        self.kept.clear();
+        self.is_at_the_end = false;
+        self.ahead.clear();
         self.begin_again();
     }
 
@@ -278,31 +311,36 @@ impl<'a> BoundedWalk<'a> {
 
     /// Sends out as many slices as may be in flight.
     fn fill(&mut self) {
-        let has_floor = self.is_proven && !self.frontier.anchors.is_empty();
-        let most_in_flight = if has_floor && self.is_ordered() {
-            self.plan
-                .slices_in_memory(self.slices.slice_bytes())
-                .min(self.most_ahead)
-        } else {
-            1
-        };
-        while self.in_flight.len() < most_in_flight {
-            let position = self.slices.position();
-            if let Some(kept) = position.and_then(|position| self.kept.take_at(position)) {
-                self.slices.skip_to(kept.slice().to);
-                self.in_flight.push_back(paused(kept));
+        let has_floor = self.is_proven && !self.frontier.anchors.is_empty() || self.is_at_the_end;
+        let is_alone = !has_floor || !self.is_ordered();
+        while let Some(position) = self.slices.position() {
+            if let Some(slice) = self.ahead.at(position) {
+                self.slices.skip_to(slice.to);
                 continue;
             }
-            let Some(slice) = self.slices.next_slice(self.kept.nearest()) else {
+            let is_next = self.ahead.is_first(position);
+            if !is_next && (is_alone || !self.has_room()) {
+                break;
+            }
+            let Some(slice) = self.slices.next_slice(self.ahead.nearest_behind(position)) else {
                 break;
             };
             let reading = self.begin(slice);
-            self.in_flight.push_back(fetch(self.fetcher, self.plan, reading));
+            self.ahead
+                .begin(slice, fetch(self.fetcher, self.plan, reading, Some(Duration::ZERO)));
         }
     }
 
+    /// Returns whether a slice may be begun that is not the next one.
+    fn has_room(&self) -> bool {
+        let begun = self.ahead.begun();
+        self.ahead.len() < self.most_ahead >> self.ahead.empty().min(8)
+            && begun < self.plan.slices_at_a_time()
+            && self.plan.fits(self.ahead.bytes(), self.slices.slice_bytes(), begun + 1)
+    }
+
     fn begin(&self, slice: Slice) -> Reading {
-        let floor = if self.in_flight.is_empty() {
+        let floor = if self.ahead.is_first(slice.from) {
             self.floor(slice)
         } else {
             Floor::Awaited
@@ -315,8 +353,11 @@ impl<'a> BoundedWalk<'a> {
         }
         let is_survey = self.is_first && slice.is_long();
         let pad = self.pad.min(slice.width()).max(LEAST_PAD);
+        let is_divided = self.plan.concurrency > 1 && !is_survey && self.can_end_above(slice);
+        let fewest = FEWEST_PAGES_OF_A_PART * usual_size as usize;
+        let planned = is_divided.then(|| self.slices.planned_records(slice).max(fewest));
         let descent = Descent::new(slice, open_from, floor, fetched, usual_size, pad, is_survey);
-        Reading::Descent(Box::new(descent.read_before_to(self.plan.read_to)))
+        Reading::Descent(Box::new(descent.planned_for(planned).read_before_to(self.plan.read_to)))
     }
 
     /// Returns from when on a slice is asked for, as long as nothing is known below: what was read without finding anything
@@ -367,8 +408,9 @@ impl<'a> BoundedWalk<'a> {
     }
 
     fn note_load(&mut self, records: usize) {
+        let is_dense = records >= 2 * self.fetcher.usual_size() as usize;
         self.most_ahead = if records > 0 {
-            (self.most_ahead * 2).min(self.plan.slices_in_flight())
+            (self.most_ahead * 2).min(self.plan.slices_ahead(is_dense))
         } else {
             (self.most_ahead / 2).max(1)
         };
@@ -417,8 +459,20 @@ impl<'a> BoundedWalk<'a> {
         {
             return self.complete(reading, took);
         }
-        self.in_flight.push_front(fetch(self.fetcher, self.plan, reading));
+        if self.is_open(slice) && !self.is_at_the_end && self.slices.has_pages_behind(reading.fetched().records.len()) {
+            self.begin_above(&reading, took);
+        }
+        self.ahead.begin(slice, fetch(self.fetcher, self.plan, reading, took));
         Ok(None)
+    }
+
+    /// Goes on above the oldest slice with records, of which only the end is left to be looked at.
+    fn begin_above(&mut self, reading: &Reading, took: Option<Duration>) {
+        let FetchedRecords { records, bytes, .. } = reading.fetched();
+        let (records, bytes) = (records.len(), *bytes);
+        self.slices.completed(reading.slice(), Load { records, bytes, took });
+        self.is_at_the_end = true;
+        self.most_ahead = self.plan.slices_ahead(false).min(MOST_AT_FIRST);
     }
 
     /// Has the whole window read again if the answers showed, later than at some joins, that records are further from where they belong
@@ -521,7 +575,7 @@ impl<'a> BoundedWalk<'a> {
         let is_again = lacks && self.readings_again < MOST_READINGS_AGAIN;
         self.readings_again = if is_again { self.readings_again + 1 } else { 0 };
         if is_again {
-            self.in_flight.clear();
+            self.ahead.clear();
             self.slices.again(slice);
         }
         is_again
@@ -579,7 +633,9 @@ impl<'a> BoundedWalk<'a> {
 
 /// Returns the slices of the window of a plan.
 fn usual_slices(plan: WalkPlan, page_size: u32) -> SlicePlan {
-    SlicePlan::new(plan.window, page_size, plan.target_time()).of_bytes(plan.slice_bytes())
+    SlicePlan::new(plan.window, page_size, plan.target_time())
+        .of_bytes(plan.slice_bytes())
+        .read_at_a_time(plan.slices_at_a_time())
 }
 
 /// The load of a slice without records.

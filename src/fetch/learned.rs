@@ -325,6 +325,11 @@ impl Learned {
         self.longest_reach().max(LEAST_MARGIN)
     }
 
+    /// Returns whether requests have to reach further above what they ask for than a service to the millisecond needs.
+    pub(super) fn cuts_bounds(&self) -> bool {
+        self.above.time() >= LEAST_MARGIN
+    }
+
     /// Takes into account that an answer lacked a record that another one to the same request holds.
     pub(super) fn note_lapse(&mut self) {
         self.doubted = DOUBTED;

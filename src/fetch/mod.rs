@@ -40,6 +40,7 @@ use under_way::UnderWay;
 
 pub(crate) mod credentials;
 mod agreement;
+mod ahead;
 mod answer;
 pub(crate) mod as_given;
 mod effort;
@@ -50,7 +51,6 @@ mod form;
 mod frontier;
 mod given;
 pub(crate) mod host;
-mod kept;
 mod lapse;
 mod learned;
 mod numbered;

@@ -29,31 +29,49 @@ pub struct WalkPlan {
     pub time_to_disk: Duration,
 }
 
-/// How many bytes of records the slices of a walk that are fetched concurrently should take together.
-const BYTES_IN_FLIGHT: usize = 12 << 20;
+/// How many bytes of records slices should take together, half as many again as there are requests at a time.
+const BYTES_OF_SLICES: usize = 10 << 20;
+
+/// How many the slices of a walk that are read at a time may take by what the last ones took.
+const BYTES_AT_A_TIME: usize = 12 << 20;
+
+/// The same with those that were read and wait for others.
+pub(super) const BYTES_AHEAD: usize = 15 << 20;
 
 /// The default of [`WalkPlan::time_to_disk`].
 pub(crate) const TIME_TO_DISK: Duration = Duration::from_secs(5);
 
 impl WalkPlan {
-    /// Returns how many slices are fetched concurrently: half as many again as requests, so that a slow slice does not
-    /// leave requests unused; each is held in memory. The host limits the requests that are sent.
-    pub(super) fn slices_in_flight(&self) -> usize {
+    /// Returns how many slices are read at a time: some more than requests, so that none of these waits for a page to be read.
+    /// The host limits the requests that are sent.
+    pub(super) fn slices_at_a_time(&self) -> usize {
         match self.concurrency {
             0 | 1 => 1,
-            more => more + more / 2,
+            more => more + (more / 4).max(1),
         }
     }
 
-    /// Returns how many of such slices may be in flight, by the memory that each takes; 0 bytes if that is not known.
-    pub(super) fn slices_in_memory(&self, slice_bytes: usize) -> usize {
-        let in_memory = BYTES_IN_FLIGHT.checked_div(slice_bytes).unwrap_or(usize::MAX);
-        self.slices_in_flight().min(in_memory.max(2))
+    /// Returns how many slices may be ahead, with those that wait for an older one: one that is slow does not leave requests
+    /// unused. Of slices that hold little fewer are, since what has nothing is asked for again.
+    pub(super) fn slices_ahead(&self, are_dense: bool) -> usize {
+        match (self.concurrency, are_dense) {
+            (0 | 1, _) => 1,
+            (more, true) => more * 3,
+            (more, false) => more + more / 2,
+        }
+    }
+
+    /// Returns whether so many slices may be read at a time, by the memory that each takes, and what waits; two may in any
+    /// case, or there would be nothing to go on with.
+    pub(super) fn fits(&self, waiting: usize, slice_bytes: usize, at_a_time: usize) -> bool {
+        let bytes = slice_bytes.saturating_mul(at_a_time);
+        let is_little = bytes <= BYTES_AT_A_TIME && waiting + bytes <= BYTES_AHEAD;
+        is_little || at_a_time <= 2 && waiting <= BYTES_OF_SLICES
     }
 
     /// Returns how many bytes of records a slice should take: the more of them are in flight, the smaller they are.
     pub(super) fn slice_bytes(&self) -> usize {
-        BYTES_IN_FLIGHT / self.slices_in_flight()
+        BYTES_OF_SLICES / self.slices_at_a_time()
     }
 
     /// Returns how long the parts that are fetched whole should take: half of the time, since speed varies and all wait
@@ -96,19 +114,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slices_in_flight_fit_into_one_budget_whatever_the_concurrency() {
+    fn what_is_ahead_fits_into_one_budget_whatever_the_concurrency() {
         for concurrency in [1, 4, 16, 64] {
             let now = DateTime::UNIX_EPOCH;
             let plan = WalkPlan {
                 concurrency,
                 ..WalkPlan::of(Window::new(now, now), now)
             };
-            assert_eq!(plan.slices_in_memory(plan.slice_bytes()), plan.slices_in_flight());
+            assert!(plan.fits(0, plan.slice_bytes(), plan.slices_at_a_time()));
+            assert!(!plan.fits(BYTES_AHEAD + 1, plan.slice_bytes(), 1));
             // One large page after the other: two of them, or else there would be nothing to go on with.
-            let large = plan.slices_in_memory(4 << 20);
-            assert!(large <= 3 && large == 3.min(plan.slices_in_flight()), "{large}");
-            assert_eq!(plan.slices_in_memory(1 << 30), 2.min(concurrency));
-            assert_eq!(plan.slices_in_memory(0), plan.slices_in_flight());
+            assert!(plan.fits(0, 1 << 30, 2) && !plan.fits(0, 1 << 30, 3));
+            assert!(plan.fits(0, 0, plan.slices_at_a_time()));
         }
     }
 }

@@ -27,26 +27,31 @@ pub(super) enum Reading {
     Gathering(Box<Gathering>),
 }
 
-/// Reads a slice until it is complete, or cannot go on as it is.
-pub(super) fn fetch(fetcher: &Fetcher, plan: WalkPlan, mut reading: Reading) -> BoxFuture<'_, FetchedSlice> {
+/// Reads a slice until it is complete, or cannot go on as it is; it has taken so long before, if that says something about other slices.
+pub(super) fn fetch(
+    fetcher: &Fetcher,
+    plan: WalkPlan,
+    mut reading: Reading,
+    before: Option<Duration>,
+) -> BoxFuture<'_, FetchedSlice> {
     Box::pin(async move {
         let watch = Stopwatch::start(fetcher);
         let end = match &mut reading {
             Reading::Descent(descent) => descend(fetcher, descent, plan, &watch).await,
             Reading::Gathering(gathering) => gathering.read(fetcher).await,
         };
-        let took = watch.elapsed();
+        let took = watch.elapsed().zip(before).map(|(took, before)| before + took);
         FetchedSlice { reading, end, took }
     })
 }
 
 /// Returns a reading that went as far as it can without knowing what is below, as one that has just done so.
-pub(super) fn paused<'a>(reading: Reading) -> BoxFuture<'a, FetchedSlice> {
-    Box::pin(std::future::ready(FetchedSlice {
+pub(super) fn paused(reading: Reading) -> FetchedSlice {
+    FetchedSlice {
         reading,
         end: Ok(SliceEnd::Paused),
         took: None,
-    }))
+    }
 }
 
 impl Reading {

@@ -21,7 +21,10 @@ const MOST_TARGET_RECORDS: usize = 2_000;
 
 /// How many pages a slice should have: enough that its ends count for little, few enough that slices fetched
 /// concurrently end at about the same time.
-pub(super) const TARGET_PAGES: usize = 10;
+pub(super) const TARGET_PAGES: usize = 20;
+
+/// So many slices for each of those that are read at a time are many: a few more requests count for little.
+const MANY: i32 = 4;
 
 /// A page holds so much of the one before again: one record in so many, and one more.
 const OVERLAP: usize = 50;
@@ -107,8 +110,12 @@ pub(crate) struct SlicePlan {
     /// How many bytes a slice should hold at most, if it is more than a page.
     target_bytes: Option<usize>,
     target_time: Duration,
-    /// How many bytes the last slices held, at most about.
-    bytes: usize,
+    /// How many slices are read at a time.
+    at_a_time: i32,
+    /// Whether that pays for itself: many were left, and they hold records.
+    has_many: bool,
+    /// How many bytes a record of the last slices took, at most about; 0 if that is not known.
+    record_bytes: usize,
     /// Dense parts of the rest, the nearest last.
     dense: Vec<Dense>,
     /// No slice is longer, because the service could not answer for one.
@@ -150,6 +157,12 @@ impl SlicePlan {
         }
     }
 
+    /// Has so many slices read at a time end at about the same time.
+    pub(crate) fn read_at_a_time(self, slices: usize) -> Self {
+        let at_a_time = i32::try_from(slices).unwrap_or(i32::MAX);
+        Self { at_a_time, ..self }
+    }
+
     /// Returns how long a time holds this many records, if it is as dense as a completed slice.
     pub(crate) fn span_of(slice: Slice, load: Load, records: i32) -> TimeDelta {
         slice.width() / i32::try_from(load.records.max(1)).unwrap_or(i32::MAX) * records
@@ -173,7 +186,9 @@ impl SlicePlan {
             target_records,
             target_bytes: None,
             target_time,
-            bytes: 0,
+            at_a_time: 1,
+            has_many: false,
+            record_bytes: 0,
             dense: Vec::new(),
             widest: WIDEST,
             refusals: 0,
@@ -195,10 +210,19 @@ impl SlicePlan {
     pub(crate) fn next_slice(&mut self, before: Option<DateTime<Utc>>) -> Option<Slice> {
         let rest = self.rest?;
         let width = self.width_at(rest.from);
+        let width = self.share_of(rest, width);
         let (mut slice, _) = rest.split(width);
         slice.to = before.map_or(slice.to, |before| slice.to.min(before));
         self.skip_to(slice.to);
         Some(slice)
+    }
+
+    /// Returns the length of a slice such that what is left is enough for all that are read at a time: the last ones are shorter, down to a half.
+    fn share_of(&self, rest: Slice, width: TimeDelta) -> TimeDelta {
+        if !self.has_many {
+            return width;
+        }
+        (rest.width() / self.at_a_time).max(self.width / 2).min(width)
     }
 
     /// Returns from when on slices are still to be asked for.
@@ -240,6 +264,13 @@ impl SlicePlan {
         self.width = self
             .width_for(slice.width(), load)
             .clamp(LEAST_WIDTH, longest.min(widest));
+        self.note_many(load);
+    }
+
+    /// Notes whether what is left is worth dividing among all that are read at a time.
+    fn note_many(&mut self, load: Load) {
+        let is_dense = load.records > self.page_size && self.at_a_time > 1;
+        self.has_many = load.records > 0 && (self.has_many || is_dense && self.has_many_left());
     }
 
     /// Adapts the number of records of a slice to how large they are.
@@ -247,17 +278,44 @@ impl SlicePlan {
         if load.records == 0 || load.bytes == 0 {
             return;
         }
-        self.bytes = load.bytes.max(self.bytes / 2);
+        let record_bytes = (load.bytes / load.records).max(1);
+        self.record_bytes = record_bytes.max(self.record_bytes / 2);
         if let Some(target_bytes) = self.target_bytes {
-            let records = target_bytes / (load.bytes / load.records).max(1);
+            let records = target_bytes / record_bytes;
             let most = records.clamp(self.page_size, self.page_size * TARGET_PAGES);
             self.target_records = in_whole_pages(self.page_size, most);
         }
     }
 
-    /// Returns how many bytes a slice holds, by the last ones; 0 if that is not known.
+    /// Returns how many bytes a slice should hold, by the records of the last ones; 0 if that is not known.
     pub(crate) fn slice_bytes(&self) -> usize {
-        self.bytes
+        self.record_bytes.saturating_mul(self.target_records)
+    }
+
+    /// Returns whether the slices behind one with so many records hold some pages, even if these should have been longer.
+    pub(crate) fn has_pages_behind(&self, records: usize) -> bool {
+        records * GROWTH as usize >= 2 * self.page_size && self.has_many_left()
+    }
+
+    /// Returns whether there are many slices left for each of those that are read at a time.
+    fn has_many_left(&self) -> bool {
+        self.rest.is_some_and(|rest| self.holds_many(rest))
+    }
+
+    fn holds_many(&self, rest: Slice) -> bool {
+        rest.width() / self.at_a_time / MANY > self.width
+    }
+
+    fn target_pages(&self) -> i32 {
+        let pages = i32::try_from(self.target_records / self.page_size).unwrap_or(i32::MAX);
+        pages.max(1)
+    }
+
+    /// Returns how many records a slice should hold, by how long it is.
+    pub(crate) fn planned_records(&self, slice: Slice) -> usize {
+        let (width, usual) = (slice.width().num_milliseconds(), self.width.num_milliseconds().max(1));
+        let part = (width as f64 / usual as f64).min(1.0);
+        (self.target_records as f64 * part) as usize
     }
 
     /// Handles a slice that held too much: at least this load, between its newer end and `oldest`. It is returned
@@ -266,7 +324,7 @@ impl SlicePlan {
         let width = self.width_for(slice.to - oldest, load).max(LEAST_WIDTH);
         // What lies before it is unknown: as dense as the rest, or quiet.
         let from = floor_to_millisecond(oldest) - LEAST_WIDTH;
-        self.dense.push(Dense { from, width });
+        self.note_dense(Dense { from, width });
         self.again_from(slice, width);
     }
 
@@ -274,14 +332,40 @@ impl SlicePlan {
     /// returned again, and everything after it. Since nothing is lost by reading too much, longer slices are tried at once.
     pub(crate) fn read_above(&mut self, slice: Slice, from: DateTime<Utc>, load: Load) {
         let width = self.width_for(slice.to - from, load).max(LEAST_WIDTH);
-        self.dense.push(Dense { from, width });
-        self.again_from(slice, width.max((from - slice.from) / DIVISION));
+        self.note_dense(Dense { from, width });
+        let below = width.max((from - slice.from) / DIVISION);
+        if self.position().is_some_and(|position| position < slice.from) {
+            // Something is left before it.
+            let width = below.min(slice.width() / 2).max(LEAST_WIDTH);
+            self.note_dense(Dense {
+                from: slice.from,
+                width,
+            });
+        } else {
+            self.again_from(slice, below);
+        }
+    }
+
+    fn note_dense(&mut self, dense: Dense) {
+        let place = self.dense.partition_point(|other| other.from > dense.from);
+        self.dense.insert(place, dense);
+    }
+
+    /// Returns what is behind this time again, if it was left behind.
+    pub(crate) fn back_to(&mut self, from: DateTime<Utc>) {
+        if self.position().is_none_or(|position| from < position) {
+            self.skip_to(from);
+        }
     }
 
     /// Handles the first slice, all of the window, of which only the newest records were read: this load, down to
     /// `oldest`. It is returned again in shorter slices.
     pub(crate) fn surveyed(&mut self, slice: Slice, oldest: DateTime<Utc>, load: Load) {
         self.overflowed(slice, oldest, load);
+        if self.holds_many(slice) {
+            // It is read alone: a page shows as much as all of them.
+            self.width = self.width / self.target_pages();
+        }
         self.width = self.width.max(FIRST_WIDTH).min(slice.width() / 2).max(LEAST_WIDTH);
     }
 
@@ -361,15 +445,17 @@ impl SlicePlan {
         let is_less = self.light > 0 && answered < self.target_records;
         let most = if is_less { answered } else { self.target_records } as f64;
         let Some(took) = load.took else { return most };
-        let in_time = load.records as f64 * self.target_time.as_secs_f64() / took.as_secs_f64();
+        // A page takes its time, however little it has.
+        let pages = load.records.div_ceil(self.page_size).max(1);
+        let in_time = (pages * self.page_size) as f64 * self.target_time.as_secs_f64() / took.as_secs_f64();
         // If it took no time, this is infinite or NaN.
         in_time.max(self.page_size as f64).min(most)
     }
 }
 
-/// Returns how many records fit into as many whole pages as these fill, each of which overlaps the one before.
+/// Returns how many records fit into as many whole pages as these are about, each of which overlaps the one before.
 fn in_whole_pages(page_size: usize, records: usize) -> usize {
-    let pages = (records / page_size).max(1);
+    let pages = ((records + page_size / 2) / page_size).max(1);
     let overlaps = (pages - 1) * (page_size / OVERLAP + 1);
     // Of pages of a few records more than half are overlaps.
     (pages * page_size - overlaps - page_size / FREE_PART).max(records / 2)

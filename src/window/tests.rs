@@ -109,7 +109,7 @@ fn slow_answers_make_slices_shorter_but_never_shorter_than_a_page() {
 
 #[test]
 fn slices_of_large_records_have_fewer_of_them_but_never_less_than_a_page() {
-    for (bytes_a_record, records) in [(0, 1_945), (300, 1_550), (1_000, 380), (4_000, 190), (1_000_000, 190)] {
+    for (bytes_a_record, records) in [(0, 1_945), (300, 1_750), (1_000, 570), (4_000, 190), (1_000_000, 190)] {
         let window = Window::new(at(0), at(86_400_000));
         let mut plan = plan(window).of_bytes(512 << 10);
         let mut last = 0;

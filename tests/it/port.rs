@@ -58,6 +58,24 @@ fn a_limit_smaller_than_a_burst_costs_no_record_whatever_the_bounds() {
 }
 
 #[test]
+fn a_part_that_ends_within_a_moment_is_joined_to_the_rest_of_it_whatever_the_bounds() {
+    for before in [430, 479, 528, 1_010] {
+        for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {
+            let newer = (0..before).map(|n| event(Api::Port, at(300 + n), &n.to_string()));
+            let older = events(Api::Port, 200, 4_000);
+            let feed: Vec<Event> = newer.chain(burst(170, 900 + before)).chain(older).collect();
+            let sandbox = serve(|options| {
+                let mut options = options.give(Api::Port, feed.clone());
+                options[Api::Port].includes_from = includes_from;
+                options[Api::Port].includes_to = includes_to;
+                options
+            });
+            assert_complete(&sandbox, &catalog(&sandbox).with("PORT_PAGE_LIMIT", 50));
+        }
+    }
+}
+
+#[test]
 fn a_burst_of_any_size_among_distant_records_costs_none_whatever_the_bounds() {
     for size in [49, 50, 51, 99, 100, 101, 200, 400] {
         for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {

@@ -34,6 +34,13 @@ fn empty() -> Action {
     Action::Answer(Answer::json(200, r#"{"events":[],"nextPageToken":""}"#.to_owned()))
 }
 
+/// A bound that a request asks for.
+fn bound_of(seen: &Seen, name: &str) -> DateTime<Utc> {
+    let address = seen.path_and_query.replace("%3A", ":");
+    let (_, rest) = address.split_once(&format!("{name}=")).unwrap();
+    rest.split('&').next().unwrap().parse().unwrap()
+}
+
 /// How many requests a run takes.
 fn requests_of_run(catalog: &Catalog) -> u64 {
     catalog.collect_one(0, &[])["requests"].as_u64().unwrap()
@@ -131,10 +138,8 @@ fn what_is_below_a_part_that_was_kept_is_asked_for_again_if_it_came_empty() {
         let (middle, asked) = (at(50_000), Mutex::new(HashSet::new()));
         // A slice that ends below the middle comes empty the first time.
         let is_first_below = move |seen: &Seen| {
-            let address = seen.path_and_query.replace("%3A", ":");
-            let (_, rest) = address.split_once("beforeDate=").unwrap();
-            let to: DateTime<Utc> = rest.split('&').next().unwrap().parse().unwrap();
-            to < middle && asked.lock().unwrap().insert(address)
+            let to = bound_of(seen, "beforeDate");
+            to < middle && asked.lock().unwrap().insert(seen.path_and_query.clone())
         };
         let sandbox = serve(|options| {
             let step = Step::new(When::Picked(Arc::new(is_first_below)), empty());
@@ -146,6 +151,35 @@ fn what_is_below_a_part_that_was_kept_is_asked_for_again_if_it_came_empty() {
         catalog.collect_one(0, &[]);
         catalog.assert_holds(Api::Mail, &feed);
     }
+}
+
+#[test]
+fn what_is_above_does_not_wait_until_the_end_of_the_oldest_slice_is_shown() {
+    let feed = even(Api::Mail, 30_000, 60, 500);
+    let oldest = feed.last().unwrap().time;
+    let asked = Arc::new(Mutex::new(Vec::new()));
+    let noted = Arc::clone(&asked);
+    let note = move |seen: &Seen| {
+        noted.lock().unwrap().push(bound_of(seen, "beforeDate"));
+        false
+    };
+    let sandbox = serve(|options| {
+        let step = Step::new(When::Picked(Arc::new(note)), empty());
+        options.give(Api::Mail, feed.clone()).step(step)
+    });
+    let catalog = Catalog::of(&sandbox, &[Api::Mail])
+        .with("MAIL_INITIAL_LOOKBACK_DAYS", 174)
+        .with("FETCH_CONCURRENCY", 2);
+    catalog.collect_one(0, &[]);
+    catalog.assert_holds(Api::Mail, &feed);
+    let asked = asked.lock().unwrap();
+    let below = |to: &DateTime<Utc>| *to < oldest;
+    let looks = asked.iter().filter(|to| below(to)).count();
+    assert!(looks >= 3, "{looks}");
+    let first = asked.iter().position(below).unwrap();
+    let last = asked.iter().rposition(below).unwrap();
+    let is_above = |to: &DateTime<Utc>| *to > oldest + TimeDelta::days(1);
+    assert!(asked[first..last].iter().any(is_above), "{:?}", &asked[..=last]);
 }
 
 #[test]

@@ -80,7 +80,10 @@ impl Descent {
         match (&mut self.end, answer.oldest()) {
             // The same request until it has surely been answered well, and once another one: a service may cut each answer
             // differently.
-            (None, Some(_)) if self.end_looks < END_LOOKS && !was_read => Step::Ask,
+            (None, Some(_)) if self.end_looks < END_LOOKS && !was_read => {
+                let is_told = std::mem::replace(&mut self.has_told_end, true);
+                if is_told { Step::Ask } else { Step::Pause }
+            }
             (None, Some(_)) if self.varied < variations(answer, learned) && !was_read => {
                 self.varied += 1;
                 Step::Ask

@@ -28,7 +28,7 @@ pub(super) use end::{ARCHIVED_LOOKS, END_LOOKS};
 const MOST_RECORDS: usize = 8_000;
 
 /// A slice with more pages than this is divided too: it was to have a third of them.
-const MOST_PAGES: usize = 30;
+const MOST_PAGES: usize = 60;
 
 /// How many records of a part that was read are asked for again with what is below it.
 const SHARED: usize = 3;
@@ -111,6 +111,8 @@ pub(in crate::fetch) struct Descent {
     pad: TimeDelta,
     /// Whether it is the whole window, to see how much there is.
     is_survey: bool,
+    /// How many records it was to hold, if it is divided as soon as it is seen that it holds far more.
+    planned: Option<usize>,
     pub(in crate::fetch) fetched: FetchedRecords,
     pub(super) upper: DateTime<Utc>,
     pub(super) size: u32,
@@ -136,6 +138,8 @@ pub(in crate::fetch) struct Descent {
     failed_below: Option<Reach>,
     /// Answers in a row that showed nothing older.
     end_looks: u32,
+    /// Whether it has paused where only its end is left to be looked at: what is above need not wait for that.
+    has_told_end: bool,
     /// How often the end was asked for in another way, so that an answer that is cut is cut elsewhere.
     varied: i32,
     /// The last answer that seemed to have all of its window.
@@ -147,7 +151,7 @@ pub(in crate::fetch) struct Descent {
     short_looks: u32,
     /// Whether the current request looks at a border again, because of the disorder there.
     is_recheck: bool,
-    /// Whether it held too much, and what was read of it has no gaps.
+    /// Whether what was read of it has no gaps, down to where it goes on: it can end there.
     is_whole_above: bool,
     /// The request that showed the end of the feed, while it is looked whether something is below after all.
     end: Option<End>,
@@ -181,6 +185,7 @@ impl Descent {
             usual_size,
             pad,
             is_survey,
+            planned: None,
             fetched,
             upper: slice.to,
             size: usual_size,
@@ -197,6 +202,7 @@ impl Descent {
             failed_above: None,
             failed_below: None,
             end_looks: 0,
+            has_told_end: false,
             varied: 0,
             uncut: None,
             moment_looks: MomentLooks::default(),
@@ -216,6 +222,14 @@ impl Descent {
     /// Sets up to when earlier runs have read whatever is below.
     pub(in crate::fetch) fn read_before_to(self, read_to: Option<DateTime<Utc>>) -> Self {
         Self { read_to, ..self }
+    }
+
+    /// Has it divided as soon as it is seen that it holds far more than so many records: its parts can be read at a time.
+    pub(in crate::fetch) fn planned_for(self, records: Option<usize>) -> Self {
+        Self {
+            planned: records,
+            ..self
+        }
     }
 
     pub(in crate::fetch) fn slice(&self) -> Slice {
@@ -278,6 +292,7 @@ impl Descent {
 
     /// Takes an answer and returns what follows.
     pub(super) fn take(&mut self, page: Page, learned: &mut Learned) -> Step {
+        self.is_whole_above = false;
         let request = self.request(learned);
         let answer = Answer::of(&page, &request);
         if answer.count > 0 {
@@ -388,8 +403,26 @@ impl Descent {
                 Step::Ask => Step::Pause,
                 step => step,
             },
-            _ => self.go_below(answer, learned),
+            _ => {
+                let is_whole = !is_recheck && self.has_no_gaps(&answer, added.newest, learned);
+                let is_divided = is_whole && answer.may_go_on() && self.is_far_more_than_planned();
+                let step = self.go_below(answer, learned);
+                self.is_whole_above = is_whole && step == Step::Ask;
+                if is_divided && self.is_whole_above {
+                    Step::Overflow
+                } else {
+                    step
+                }
+            }
         }
+    }
+
+    /// Returns whether what was read shows that as much is left as was planned for all of it.
+    fn is_far_more_than_planned(&self) -> bool {
+        let held = self.fetched.records.len();
+        let left = self.oldest - self.slice.from;
+        let is_more = self.planned.is_some_and(|planned| held >= planned);
+        is_more && left * 2 > self.slice.width() && self.slice.is_divisible()
     }
 
     /// Notes that the last answer was cut although nothing said so, if this one has older records of its window.
@@ -618,12 +651,17 @@ impl Descent {
 
     /// Gets ready to go on below an answer with which the slice holds too much, where nothing is left open above that.
     fn go_below_too_much(&mut self, answer: Answer, newest: Option<DateTime<Utc>>, learned: &mut Learned) {
+        self.is_whole_above = self.has_no_gaps(&answer, newest, learned) && self.go_below(answer, learned) == Step::Ask;
+    }
+
+    /// Returns whether nothing is left open above the end of an answer.
+    fn has_no_gaps(&self, answer: &Answer, newest: Option<DateTime<Utc>>, learned: &Learned) -> bool {
         let is_all_above = self.end.is_none() && self.below_end.is_none() && !self.is_recheck && self.short_looks == 0;
         let is_in_order = learned.depth().is_zero() && answer.disorder.is_zero() && newest <= answer.newest();
         let is_below = self
             .border
             .is_none_or(|border| newest.is_none_or(|newest| newest <= border));
-        self.is_whole_above = is_all_above && is_in_order && is_below && self.go_below(answer, learned) == Step::Ask;
+        is_all_above && is_in_order && is_below
     }
 
     /// Makes what was read of a slice that held too much a slice of its own, the newer part of it up to a time, to which what is
@@ -679,6 +717,9 @@ impl Descent {
         self.failed_looks += 1;
         let is_odd = self.failed_looks % 2 == 1;
         if is_odd != is_fault {
+            if self.ends_at_the_floor() {
+                self.below = self.below.longer().unwrap_or(self.below);
+            }
             match self.above.longer() {
                 Some(longer) => self.above = longer,
                 None if self.failed_looks > MOST_FAILED_LOOKS => return self.contradiction(),
@@ -687,6 +728,13 @@ impl Descent {
         }
         self.upper = ceil_to_millisecond(self.base + self.above.time()).min(self.slice.to.max(self.upper));
         Step::AskAgain(self.failed_looks)
+    }
+
+    /// Returns whether what the next answer has to hold is about as old as what is known below: the lower bound may keep it out, too.
+    fn ends_at_the_floor(&self) -> bool {
+        let newest = self.expected.iter().map(|anchor| anchor.time).max();
+        let floor = self.floor.newest().map(|floor| floor + LEAST_MARGIN);
+        newest.is_some() && newest <= floor
     }
 
     fn count_of(&self, time: DateTime<Utc>) -> usize {
