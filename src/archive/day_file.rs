@@ -297,6 +297,15 @@ impl DayFile {
         Ok(FileStamp::of(&self.metadata()?))
     }
 
+    /// Has what was written to it on disk, whoever wrote it, and its name too.
+    ///
+    /// # Errors
+    /// If it cannot be synced.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        self.storage.sync_file(&self.path)?;
+        self.storage.sync_folder(folder_of(&self.path))
+    }
+
     /// Passes the first `length` bytes of it to `visit`, as they are stored, until it says that it has enough.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use super::durable_appender::{DurableAppender, WriteError};
 use super::file_stamp::FileStamp;
 use super::location::Location;
 use super::storage::{STATE_FILE_MODE, Storage, StoredFile};
-use crate::fs::{FileError, make_folder};
+use crate::fs::{FileError, folder_of, make_folder};
 
 /// Most of them that are read whole are no longer than this, in bytes, and are read at once.
 const USUAL_LENGTH: usize = 8 << 10;
@@ -51,6 +51,15 @@ impl StateFile {
     /// If it is missing, or its folder cannot be read.
     pub(crate) fn length(&self) -> Result<u64, FileError> {
         Ok(self.storage.metadata(&self.path)?.len())
+    }
+
+    /// Has what was written to it on disk, whoever wrote it, and its name too.
+    ///
+    /// # Errors
+    /// If it cannot be synced.
+    pub(crate) fn sync(&self) -> Result<(), FileError> {
+        self.storage.sync_file(&self.path)?;
+        self.storage.sync_folder(folder_of(&self.path))
     }
 
     /// Returns its content; `None` if it is missing.

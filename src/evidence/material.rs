@@ -73,6 +73,17 @@ impl Material {
         }
     }
 
+    /// Has all of it on disk: a run that was killed has not synced what it wrote, and a power cut takes that away.
+    ///
+    /// # Errors
+    /// If a file cannot be synced.
+    pub(super) fn sync(&self) -> Result<(), FileError> {
+        match self {
+            Self::Day(files) => files.iter().try_for_each(DayFile::sync),
+            Self::State(file) => file.sync(),
+        }
+    }
+
     /// Returns whether it is a day that this program has packed.
     pub(super) fn is_packed(&self) -> bool {
         match self {

@@ -287,6 +287,9 @@ impl Sealing<'_> {
         };
         let content = hashed.content();
         let says = self.says(&subject, material, &hashed)?;
+        if says.is_some() {
+            material.sync()?;
+        }
         if says.is_some() || subject.content() == Some(content) {
             let may_grow = !subject.is_closed && !matches!(says, Some(Says::Day { .. }));
             let can_grow = may_grow && material.is_plain();

@@ -633,3 +633,23 @@ fn a_line_that_was_sent_is_there_after_a_power_cut_although_the_run_that_wrote_i
         model.check(&format!("killed after {after}"));
     }
 }
+
+#[test]
+fn what_was_sealed_is_there_after_a_power_cut_although_the_run_that_wrote_it_was_killed_before_its_sync() {
+    let collect: fn(&mut Model) = |model| model.collect(1, 1);
+    let expire: fn(&mut Model) = |model| drop(model.expire());
+    for (what, write) in [("run", collect), ("expire", expire)] {
+        for after in 0..25 {
+            let mut model = Model::new();
+            model.collect(0, 1);
+            model.seal();
+            model.arm(Some((after, usize::MAX)));
+            write(&mut model);
+            model.restart();
+            model.seal();
+            model.cut_power(0);
+            model.restart();
+            assert_eq!(model.seal(), Vec::<String>::new(), "{what} killed after {after}");
+        }
+    }
+}
