@@ -300,7 +300,7 @@ impl<'a> BoundedWalk<'a> {
                 self.ascent = None;
                 let (window, target_time) = (self.plan.window, self.plan.target_time());
                 self.slices = if self.fetcher.learned().names_next_pages {
-                    usual_slices(self.plan, usual_size)
+                    usual_slices(self.plan, usual_size).without_order()
                 } else {
                     SlicePlan::of_single_pages(window, self.fetcher.source().largest_page(), target_time)
                 };
@@ -353,7 +353,7 @@ impl<'a> BoundedWalk<'a> {
         }
         let is_survey = self.is_first && slice.is_long();
         let pad = self.pad.min(slice.width()).max(LEAST_PAD);
-        let is_divided = self.plan.concurrency > 1 && !is_survey && self.can_end_above(slice);
+        let is_divided = self.slices.has_many() && !is_survey && self.can_end_above(slice);
         let fewest = FEWEST_PAGES_OF_A_PART * usual_size as usize;
         let planned = is_divided.then(|| self.slices.planned_records(slice).max(fewest));
         let descent = Descent::new(slice, open_from, floor, fetched, usual_size, pad, is_survey);

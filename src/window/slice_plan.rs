@@ -23,6 +23,9 @@ const MOST_TARGET_RECORDS: usize = 2_000;
 /// concurrently end at about the same time.
 pub(super) const TARGET_PAGES: usize = 20;
 
+/// The same where records come in no order, so that each page is read several times.
+const TARGET_PAGES_WITHOUT_ORDER: usize = 10;
+
 /// So many slices for each of those that are read at a time are many: a few more requests count for little.
 const MANY: i32 = 4;
 
@@ -106,6 +109,8 @@ pub(crate) struct SlicePlan {
     end: DateTime<Utc>,
     width: TimeDelta,
     page_size: usize,
+    /// How many pages a slice should have at most.
+    most_pages: usize,
     target_records: usize,
     /// How many bytes a slice should hold at most, if it is more than a page.
     target_bytes: Option<usize>,
@@ -157,6 +162,18 @@ impl SlicePlan {
         }
     }
 
+    /// Has slices hold less, for records that come in no order.
+    pub(crate) fn without_order(self) -> Self {
+        let most_pages = TARGET_PAGES_WITHOUT_ORDER;
+        let most = (self.page_size * most_pages).min(MOST_TARGET_RECORDS);
+        let target_records = in_whole_pages(self.page_size, most);
+        Self {
+            most_pages,
+            target_records,
+            ..self
+        }
+    }
+
     /// Has so many slices read at a time end at about the same time.
     pub(crate) fn read_at_a_time(self, slices: usize) -> Self {
         let at_a_time = i32::try_from(slices).unwrap_or(i32::MAX);
@@ -183,6 +200,7 @@ impl SlicePlan {
             end: window.to,
             width: WIDEST,
             page_size,
+            most_pages: TARGET_PAGES,
             target_records,
             target_bytes: None,
             target_time,
@@ -267,6 +285,11 @@ impl SlicePlan {
         self.note_many(load);
     }
 
+    /// Returns whether what is left is worth dividing among all that are read at a time.
+    pub(crate) fn has_many(&self) -> bool {
+        self.has_many
+    }
+
     /// Notes whether what is left is worth dividing among all that are read at a time.
     fn note_many(&mut self, load: Load) {
         let is_dense = load.records > self.page_size && self.at_a_time > 1;
@@ -282,7 +305,7 @@ impl SlicePlan {
         self.record_bytes = record_bytes.max(self.record_bytes / 2);
         if let Some(target_bytes) = self.target_bytes {
             let records = target_bytes / record_bytes;
-            let most = records.clamp(self.page_size, self.page_size * TARGET_PAGES);
+            let most = records.clamp(self.page_size, self.page_size * self.most_pages);
             self.target_records = in_whole_pages(self.page_size, most);
         }
     }
