@@ -297,13 +297,12 @@ impl DayFile {
         Ok(FileStamp::of(&self.metadata()?))
     }
 
-    /// Has what was written to it on disk, whoever wrote it, and its name too.
+    /// Syncs what was written to it, and its name: see [`Storage::sync_with_name`].
     ///
     /// # Errors
     /// If it cannot be synced.
     pub(crate) fn sync(&self) -> Result<(), FileError> {
-        self.storage.sync_file(&self.path)?;
-        self.storage.sync_folder(folder_of(&self.path))
+        self.storage.sync_with_name(&self.path)
     }
 
     /// Passes the first `length` bytes of it to `visit`, as they are stored, until it says that it has enough.

@@ -15,7 +15,7 @@ use super::listing::Listing;
 use super::location::{Location, STATE_FOLDER};
 use super::storage::{Storage, StoredFile};
 use super::{EXPIRED, HOLDS, REJECTED, REVISED, hours, takeover};
-use crate::fs::{FileError, folder_of};
+use crate::fs::FileError;
 
 /// State files of this module that nothing can make again, each as what follows `<base>.`.
 const OWN: [&str; 6] = [REJECTED, REVISED, HOLDS, EXPIRED, takeover::FILE, hours::FILE];
@@ -156,13 +156,12 @@ impl HeldFile {
         }
     }
 
-    /// Syncs what was written to it, and its name, whoever wrote it: a killed process may have left that undone.
+    /// Syncs what was written to it, and its name: see [`Storage::sync_with_name`].
     ///
     /// # Errors
     /// If the system refuses.
     pub(crate) fn sync(&self) -> Result<(), FileError> {
-        self.storage.sync_file(&self.path)?;
-        self.storage.sync_folder(folder_of(&self.path))
+        self.storage.sync_with_name(&self.path)
     }
 
     /// Returns where its last whole line ends, as far as it was listed; its length if it is one that is replaced as a whole.

@@ -11,7 +11,7 @@ use super::durable_appender::{DurableAppender, WriteError};
 use super::file_stamp::FileStamp;
 use super::location::Location;
 use super::storage::{STATE_FILE_MODE, Storage, StoredFile};
-use crate::fs::{FileError, folder_of, make_folder};
+use crate::fs::{FileError, make_folder};
 
 /// Most of them that are read whole are no longer than this, in bytes, and are read at once.
 const USUAL_LENGTH: usize = 8 << 10;
@@ -53,13 +53,12 @@ impl StateFile {
         Ok(self.storage.metadata(&self.path)?.len())
     }
 
-    /// Has what was written to it on disk, whoever wrote it, and its name too.
+    /// Syncs what was written to it, and its name: see [`Storage::sync_with_name`].
     ///
     /// # Errors
     /// If it cannot be synced.
     pub(crate) fn sync(&self) -> Result<(), FileError> {
-        self.storage.sync_file(&self.path)?;
-        self.storage.sync_folder(folder_of(&self.path))
+        self.storage.sync_with_name(&self.path)
     }
 
     /// Returns its content; `None` if it is missing.

@@ -7,7 +7,7 @@ use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::fs::{FileError, check_single_name, open_for_reading, open_or_create};
+use crate::fs::{FileError, check_single_name, folder_of, open_for_reading, open_or_create};
 
 /// Mode of state files; day files get the mode that the archive was opened with.
 pub(crate) const STATE_FILE_MODE: u32 = 0o640;
@@ -59,6 +59,12 @@ pub(crate) trait Storage: Debug + Send + Sync {
 
     /// Syncs the names in a folder.
     fn sync_folder(&self, folder: &Path) -> Result<(), FileError>;
+
+    /// Syncs the data of a file and its name, whoever wrote it: a killed process may have left that undone.
+    fn sync_with_name(&self, path: &Path) -> Result<(), FileError> {
+        self.sync_file(path)?;
+        self.sync_folder(folder_of(path))
+    }
 }
 
 /// A file that is open for append.
