@@ -59,19 +59,19 @@ impl<'a> Ahead<'a> {
 
     /// Waits for what comes next; `None` if nothing is ahead. Without gaps is what begins before `filled_to`, or all of it.
     pub(super) async fn next(&mut self, filled_to: Option<DateTime<Utc>>) -> Option<Come> {
+        let is_filled = |from: DateTime<Utc>| filled_to.is_none_or(|filled_to| from < filled_to);
         loop {
-            let oldest = self.slices.first_entry().filter(|oldest| {
-                let is_filled = filled_to.is_none_or(|filled_to| *oldest.key() < filled_to);
-                is_filled && matches!(oldest.get(), Part::Read(_))
-            });
+            let oldest = self
+                .slices
+                .first_entry()
+                .filter(|oldest| is_filled(*oldest.key()) && matches!(oldest.get(), Part::Read(_)));
             if let Some(Part::Read(fetched)) = oldest.map(|oldest| oldest.remove()) {
                 return Some(Come::Oldest(*fetched));
             }
             // One that was let go of comes as aborted.
             if let Ok(fetched) = self.reading.next().await? {
                 let from = fetched.reading.slice().from;
-                let is_filled = filled_to.is_none_or(|filled_to| from < filled_to);
-                let is_oldest = is_filled && self.is_first(from);
+                let is_oldest = is_filled(from) && self.is_first(from);
                 self.slices.remove(&from);
                 let come = if is_oldest { Come::Oldest } else { Come::Later };
                 return Some(come(fetched));

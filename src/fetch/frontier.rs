@@ -122,16 +122,8 @@ impl Frontier {
 mod tests {
     use super::super::plan::WalkPlan;
     use super::*;
-    use crate::test_support::record::{SHAPE, line};
+    use crate::test_support::record::{minute as at, record_of_minute as record};
     use crate::window::Window;
-
-    fn at(minute: u32) -> DateTime<Utc> {
-        format!("2026-06-09T10:{minute:02}:00Z").parse().unwrap()
-    }
-
-    fn record(minute: u32) -> Record {
-        Record::read(&line(&minute.to_string(), &at(minute).to_rfc3339()), &SHAPE).unwrap()
-    }
 
     #[test]
     fn the_next_part_is_joined_to_what_answers_for_this_one_have_shown_and_not_to_what_others_gave_of_its_time() {

@@ -207,16 +207,8 @@ mod tests {
     use super::*;
     use crate::json::List;
     use crate::record::{Broken, Reader};
-    use crate::test_support::record::{SHAPE, line};
+    use crate::test_support::record::{SHAPE, minute as at, record_of_minute as record};
     use crate::window::Window;
-
-    fn at(minute: u32) -> DateTime<Utc> {
-        format!("2026-06-09T10:{minute:02}:00Z").parse().unwrap()
-    }
-
-    fn record(minute: u32) -> Record {
-        Record::read(&line(&minute.to_string(), &at(minute).to_rfc3339()), &SHAPE).unwrap()
-    }
 
     /// What a walk up to this minute of a run at minute 30 was given: a record of each of these minutes.
     fn given(to: u32, minutes: &[u32]) -> Given {

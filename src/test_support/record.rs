@@ -20,6 +20,16 @@ pub(crate) fn record(id: &str, time: &str) -> Record {
     Record::read(&json(id, time), &SHAPE).unwrap()
 }
 
+/// This minute after ten o'clock of a day.
+pub(crate) fn minute(minute: u32) -> DateTime<Utc> {
+    time(&format!("2026-06-09T10:{minute:02}:00Z"))
+}
+
+/// A record of this minute, which is its id.
+pub(crate) fn record_of_minute(number: u32) -> Record {
+    record(&number.to_string(), &minute(number).to_rfc3339())
+}
+
 /// The line of such a record, newline included.
 pub(crate) fn line(id: &str, time: &str) -> String {
     json(id, time) + "\n"

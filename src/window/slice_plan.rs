@@ -112,7 +112,7 @@ pub(crate) struct SlicePlan {
     /// How many pages a slice should have at most.
     most_pages: usize,
     target_records: usize,
-    /// How many bytes a slice should hold at most, if it is more than a page.
+    /// How many bytes a slice should hold: the whole pages that come nearest, and a page at least.
     target_bytes: Option<usize>,
     target_time: Duration,
     /// How many slices are read at a time.
@@ -149,8 +149,7 @@ impl SlicePlan {
     /// `target_time`. The first slice is all of it.
     pub(crate) fn new(window: Window, page_size: u32, target_time: Duration) -> Self {
         let page_size = (page_size as usize).clamp(1, MOST_TARGET_RECORDS);
-        let most = (page_size * TARGET_PAGES).min(MOST_TARGET_RECORDS);
-        let target_records = in_whole_pages(page_size, most);
+        let target_records = records_of(page_size, TARGET_PAGES);
         Self::with_target(window, page_size, target_records, target_time)
     }
 
@@ -164,12 +163,9 @@ impl SlicePlan {
 
     /// Has slices hold less, for records that come in no order.
     pub(crate) fn without_order(self) -> Self {
-        let most_pages = TARGET_PAGES_WITHOUT_ORDER;
-        let most = (self.page_size * most_pages).min(MOST_TARGET_RECORDS);
-        let target_records = in_whole_pages(self.page_size, most);
         Self {
-            most_pages,
-            target_records,
+            most_pages: TARGET_PAGES_WITHOUT_ORDER,
+            target_records: records_of(self.page_size, TARGET_PAGES_WITHOUT_ORDER),
             ..self
         }
     }
@@ -235,7 +231,8 @@ impl SlicePlan {
         Some(slice)
     }
 
-    /// Returns the length of a slice such that what is left is enough for all that are read at a time: the last ones are shorter, down to a half.
+    /// Returns the length of a slice such that what is left is enough for all that are read at a time: the last ones are shorter, down
+    /// to a half.
     fn share_of(&self, rest: Slice, width: TimeDelta) -> TimeDelta {
         if !self.has_many {
             return width;
@@ -474,6 +471,11 @@ impl SlicePlan {
         // If it took no time, this is infinite or NaN.
         in_time.max(self.page_size as f64).min(most)
     }
+}
+
+/// Returns how many records a slice of so many pages should hold, as long as it is not known how large they are.
+fn records_of(page_size: usize, pages: usize) -> usize {
+    in_whole_pages(page_size, (page_size * pages).min(MOST_TARGET_RECORDS))
 }
 
 /// Returns how many records fit into as many whole pages as these are about, each of which overlaps the one before.

@@ -631,12 +631,11 @@ impl Descent {
             let upper = ceil_to_millisecond(base + above.time());
             if upper < self.upper - least {
                 self.overlap = Some(upper - oldest);
-                let size = self.size;
-                self.go_to(base, above, &answer);
-                if above < learned.above {
-                    // It may hold no less: what fills the answer is of one moment.
-                    self.size = size;
+                // Closer than that, the next answer is of the same moment, and may hold no less of it.
+                if above >= learned.above {
+                    self.size = self.size.min(self.usual_size);
                 }
+                self.go_to(base, above, &answer);
                 return Step::Ask;
             }
         }
@@ -694,7 +693,6 @@ impl Descent {
         self.upper = ceil_to_millisecond(base + above.time());
         self.expected = anchors_up_to(answer, base);
         self.border = answer.oldest();
-        self.size = self.size.min(self.usual_size);
     }
 
     /// Goes on below a moment that was read page by page, from the answer that reaches below it.
