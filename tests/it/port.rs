@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::json;
-use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, PortLogin, Sandbox, Step, When};
+use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, PortLogin, Sandbox, Step, StreamOptions, When};
 
 use super::support::{Catalog, at, event, events, serve};
 
@@ -27,6 +27,19 @@ fn feed(largest: usize) -> Vec<Event> {
     feed
 }
 
+/// Whether the bounds are part of what is asked for, the lower and the upper one.
+const BOUNDS: [(bool, bool); 4] = [(true, true), (true, false), (false, true), (false, false)];
+
+/// A service with such bounds.
+fn serve_within(bounds: (bool, bool), feed: Vec<Event>, adjust: impl Fn(&mut StreamOptions)) -> Sandbox {
+    serve(|options| {
+        let mut options = options.give(Api::Port, feed);
+        (options[Api::Port].includes_from, options[Api::Port].includes_to) = bounds;
+        adjust(&mut options[Api::Port]);
+        options
+    })
+}
+
 fn catalog(sandbox: &Sandbox) -> Catalog {
     Catalog::of(sandbox, &[Api::Port]).with("INITIAL_LOOKBACK_DAYS", 1)
 }
@@ -43,15 +56,9 @@ fn assert_complete(sandbox: &Sandbox, catalog: &Catalog) -> serde_json::Value {
 
 #[test]
 fn a_limit_smaller_than_a_burst_costs_no_record_whatever_the_bounds() {
-    for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {
+    for bounds in BOUNDS {
         for unsorted in [false, true] {
-            let sandbox = serve(|options| {
-                let mut options = options.give(Api::Port, feed(170));
-                options[Api::Port].includes_from = includes_from;
-                options[Api::Port].includes_to = includes_to;
-                options[Api::Port].unsorted = unsorted;
-                options
-            });
+            let sandbox = serve_within(bounds, feed(170), |stream| stream.unsorted = unsorted);
             assert_complete(&sandbox, &catalog(&sandbox).with("PORT_PAGE_LIMIT", 50));
         }
     }
@@ -60,16 +67,11 @@ fn a_limit_smaller_than_a_burst_costs_no_record_whatever_the_bounds() {
 #[test]
 fn a_part_that_ends_within_a_moment_is_joined_to_the_rest_of_it_whatever_the_bounds() {
     for before in [430, 479, 528, 1_010] {
-        for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {
+        for bounds in BOUNDS {
             let newer = (0..before).map(|n| event(Api::Port, at(300 + n), &n.to_string()));
             let older = events(Api::Port, 200, 4_000);
             let feed: Vec<Event> = newer.chain(burst(170, 900 + before)).chain(older).collect();
-            let sandbox = serve(|options| {
-                let mut options = options.give(Api::Port, feed.clone());
-                options[Api::Port].includes_from = includes_from;
-                options[Api::Port].includes_to = includes_to;
-                options
-            });
+            let sandbox = serve_within(bounds, feed, |_| {});
             assert_complete(&sandbox, &catalog(&sandbox).with("PORT_PAGE_LIMIT", 50));
         }
     }
@@ -78,18 +80,13 @@ fn a_part_that_ends_within_a_moment_is_joined_to_the_rest_of_it_whatever_the_bou
 #[test]
 fn a_burst_of_any_size_among_distant_records_costs_none_whatever_the_bounds() {
     for size in [49, 50, 51, 99, 100, 101, 200, 400] {
-        for (includes_from, includes_to) in [(true, true), (true, false), (false, true), (false, false)] {
+        for bounds in BOUNDS {
             let distant = |from: i64| (from..from + 230).map(|n| event(Api::Port, at(300 + n * 1_200), &n.to_string()));
             let feed: Vec<Event> = distant(0)
                 .chain(burst(size, 300 + 240 * 1_200))
                 .chain(distant(250))
                 .collect();
-            let sandbox = serve(|options| {
-                let mut options = options.give(Api::Port, feed.clone());
-                options[Api::Port].includes_from = includes_from;
-                options[Api::Port].includes_to = includes_to;
-                options
-            });
+            let sandbox = serve_within(bounds, feed, |_| {});
             let catalog = catalog(&sandbox).with("INITIAL_LOOKBACK_DAYS", 8);
             assert_complete(&sandbox, &catalog.with("PORT_PAGE_LIMIT", 50));
         }

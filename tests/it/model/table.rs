@@ -73,7 +73,7 @@ fn a_port_that_cuts_the_upper_bound_and_excludes_it_loses_nothing() {
 }
 
 #[test]
-fn a_busy_minute_of_a_service_that_cuts_bounds_is_not_taken_for_read_by_what_another_answer_gave_of_it() {
+fn the_busy_minutes_of_a_service_that_cuts_bounds_are_read_by_the_first_run() {
     let is_included = true;
     let cut = Bound {
         is_included,
