@@ -136,10 +136,11 @@ impl Packer {
         })
     }
 
-    /// Ends what an interrupted packing or unpacking has left: of two files with the same bytes one is removed.
+    /// Ends what an interrupted packing or unpacking has left: of two files with the same bytes one is removed, when the other is on
+    /// disk.
     ///
     /// # Errors
-    /// If a file cannot be read or removed.
+    /// If a file cannot be read, synced or removed.
     pub(crate) fn finish(&self, listing: &Listing) -> Result<(), PackError> {
         for path in self.location.unfinished(UNFINISHED)? {
             self.remove(&path)?;
@@ -154,6 +155,9 @@ impl Packer {
                 Beside::Continuation => true,
             };
             if !is_needed {
+                // It may have got its name just before it was ended: a power cut would take it when the other one is gone.
+                let kept = if file.is_packed() { plain } else { packed };
+                kept.sync()?;
                 self.remove(&file.path)?;
                 tracing::info!(path = %file.path.display(), "removed what an interrupted packing had left");
             }

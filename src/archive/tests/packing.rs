@@ -116,6 +116,8 @@ fn killed_at_each(prepare: impl Fn(&mut Model), act: impl Fn(&Model) -> Result<(
             }
             model.append(2);
             model.check(&format!("{when}, then late"));
+            model.restart(Some(0));
+            model.check(&format!("{when}, then late and a power cut"));
             model.pack().unwrap();
             model.check(&format!("{when}, then packed"));
             let plain = model.catalog.path(DAY);
