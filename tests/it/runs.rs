@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 use trailkeeper::sandbox::{Action, Answer, Api, Event, Options, Records, Sandbox, Step};
 
-use super::support::{Catalog, at, event, events, now, serve, streams};
+use super::support::{Catalog, at, event, events, lines_by_file, now, serve, streams};
 
 /// Generated records of all streams, and no new ones while the test runs.
 fn generated(count: usize) -> Sandbox {
@@ -344,6 +344,34 @@ fn a_failed_stream_leaves_the_others_alone() {
                 sandbox.events(api)
             };
             catalog.assert_holds(api, &expected);
+        }
+    }
+}
+
+#[test]
+fn a_service_that_has_other_records_than_before_is_read_completely_wherever_they_are() {
+    for api in [Api::Mail, Api::Port, Api::Tfc] {
+        // Pairs of records, so far apart: some lie between the known ones and where the run begins.
+        for apart in [1, 30, 70, 130] {
+            let pairs = |name: &str, newest| -> Vec<Event> {
+                let time = |n: i64| at(newest + n / 2 * apart) - TimeDelta::milliseconds(n % 2 * 700);
+                (0..60).map(|n| event(api, time(n), &format!("{name} {n}"))).collect()
+            };
+            let sandbox = serve(|options| options.give(api, pairs("one", 600)));
+            let catalog = Catalog::of(&sandbox, &[api]);
+            catalog.collect(0, &[]);
+            let next = sandbox.request_count(api) + 1;
+            sandbox.step(Step::at(api, next, Action::DropOldest(api, 60)));
+            let others = pairs("other", 610);
+            sandbox.step(Step::at(api, next, Action::Add(api, others.clone())));
+            let run = catalog.collect_one(0, &[]);
+            assert_eq!(run["status"], "complete", "{api:?} {apart} {run}");
+            let asked_for: Vec<_> = others.into_iter().filter(|event| event.time > at(718)).collect();
+            let (kept, wanted) = (catalog.lines(api), lines_by_file(api, &asked_for));
+            assert!(
+                wanted.values().flatten().all(|line| kept.contains(line)),
+                "{api:?} {apart}"
+            );
         }
     }
 }

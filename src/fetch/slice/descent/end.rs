@@ -196,7 +196,7 @@ impl Descent {
                     return match oldest {
                         Some(moment) if is_moment => same_time(moment, answer.map_or(0, |answer| answer.count)),
                         Some(moment) if is_joining => self.same_moment(moment),
-                        _ => self.contradiction(),
+                        _ => self.contradiction(learned),
                     };
                 }
             }
@@ -209,6 +209,8 @@ impl Descent {
     fn look_for_the_archive(&mut self, is_empty: bool, learned: &Learned) -> Step {
         if self.end_looks > ARCHIVED_LOOKS {
             warn_of_lost(self.floor.anchors());
+            // What was looked for reaches further down than the slice, and so does what was read by now.
+            self.open_from = self.open_from.min(self.lower(learned));
             self.floor = Floor::Open { is_last: true };
             self.read_to = None;
             self.end_looks = 0;

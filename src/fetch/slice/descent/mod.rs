@@ -300,23 +300,23 @@ impl Descent {
         } else if self.held.is_some_and(|held| request.window.holds(held)) {
             self.failed_above = None;
             self.emptied = Some(self.above);
-            return self.look_again(true);
+            return self.look_again(true, learned);
         }
         if !self.expected.is_empty() && !answer.holds_any(&self.expected) || self.lacks_the_floor(&answer, learned) {
             let is_empty = answer.count == 0;
             self.failed_above = (!is_empty).then_some(self.above);
             self.emptied = is_empty.then_some(self.above);
-            return self.look_again(answer.count == 0);
+            return self.look_again(answer.count == 0, learned);
         }
         if self.failed_looks < MOST_LAPSES && answer.lacks_some_of(&self.expected, self.base, learned.depth()) {
             self.failed_above = Some(self.above);
-            return self.look_again(true);
+            return self.look_again(true, learned);
         }
         if self.failed_looks < MOST_LAPSES && answer.lacks_some_of_its_moment(&self.expected) {
             if self.failed_looks > 0 {
                 self.note_moment(&answer, learned);
             }
-            return self.look_again(true);
+            return self.look_again(true, learned);
         }
         if self.has_to_look_above(&answer, learned) {
             self.untested = Some(page);
@@ -711,7 +711,7 @@ impl Descent {
     ///
     /// The first time, the bound is the likely reason; then a replica, which another look may not meet. Of an answer without
     /// records, or one that has others from around what it lacks, a fault is the likely reason.
-    fn look_again(&mut self, is_fault: bool) -> Step {
+    fn look_again(&mut self, is_fault: bool, learned: &Learned) -> Step {
         self.failed_looks += 1;
         let is_odd = self.failed_looks % 2 == 1;
         if is_odd != is_fault {
@@ -720,7 +720,7 @@ impl Descent {
             }
             match self.above.longer() {
                 Some(longer) => self.above = longer,
-                None if self.failed_looks > MOST_FAILED_LOOKS => return self.contradiction(),
+                None if self.failed_looks > MOST_FAILED_LOOKS => return self.contradiction(learned),
                 None => {}
             }
         }
@@ -750,15 +750,20 @@ impl Descent {
         same_time(moment, self.count_of(moment))
     }
 
-    fn contradiction(&self) -> Step {
+    fn contradiction(&self, learned: &Learned) -> Step {
         let moment = floor_to_millisecond(self.oldest);
         if self.count_of(moment) >= SUSPICIOUS {
             // The service gives no more of a moment than an answer holds.
             return self.same_moment(moment);
         }
+        let expected = self.expected.first().map(|anchor| anchor.time);
+        let lacks = match self.floor.newest() {
+            Some(below) if self.end_looks > self.failed_looks => below,
+            _ => expected.unwrap_or(self.base),
+        };
         Step::Fail(FetchError::Contradiction {
-            lacks: bound(self.expected.first().map_or(self.base, |anchor| anchor.time)),
-            span: span(self.slice.from, self.upper),
+            lacks: bound(lacks),
+            span: span(self.lower(learned), self.upper),
             looks: self.failed_looks.max(self.end_looks),
         })
     }
