@@ -36,6 +36,9 @@ use pages::{PageOf, PagePlan};
 /// Pages of a block: short blocks read many pages twice, long ones take much memory.
 const BLOCK_PAGES: std::ops::RangeInclusive<u64> = 2..=8;
 
+/// How many bytes the records of a block should take, if that is more than the fewest pages.
+const BLOCK_BYTES: u64 = 16 << 20;
+
 /// The most records that a feed can have: over 14 days, one every 12 milliseconds.
 const MOST_RECORDS: u64 = 100_000_000;
 
@@ -69,6 +72,8 @@ pub(super) struct NumberedWalk {
     archived: Vec<Anchor>,
     pages: PagePlan,
     block_pages: u64,
+    /// How many bytes a record took, of those that were read last.
+    record_bytes: usize,
     frontier: Frontier,
     /// The content hashes of the records that were given.
     given: ShortDigests,
@@ -133,6 +138,7 @@ impl NumberedWalk {
             archived,
             pages: PagePlan::new(page_size),
             block_pages: *BLOCK_PAGES.end(),
+            record_bytes: 0,
             frontier: Frontier::default(),
             given: ShortDigests::default(),
             rejected: Digests::default(),
@@ -252,8 +258,11 @@ impl NumberedWalk {
         if pages > 1 {
             self.pages.learn(&first, self.pages.first(), true);
         }
+        let lines = first.records.iter().flatten().map(|record| record.line.len());
+        self.note_bytes(lines.sum(), first.records.len());
         let is_slow = took.is_some_and(|took| took * pages > self.plan.target_time());
-        if pages > self.plan.max_pages || is_slow && pages > 1 {
+        let is_large = u64::from(pages) * self.page_bytes() > BLOCK_BYTES;
+        if pages > self.plan.max_pages || (is_slow || is_large) && pages > 1 {
             tracing::info!(pages, "more pages than fit in one block: reading from the oldest on");
             self.size_first_block(took);
             let end = self.total.unwrap_or_default();
@@ -272,7 +281,8 @@ impl NumberedWalk {
         newest: Vec<Anchor>,
     ) -> Result<CompletedRange, PageError> {
         let watch = Stopwatch::start(fetcher);
-        let block_pages = self.block_pages.min(self.plan.max_pages.into()).max(1);
+        let most = self.most_block_pages().min(self.plan.max_pages.into());
+        let block_pages = self.block_pages.min(most).max(1);
         let until = if newest.is_empty() {
             Until::End
         } else {
@@ -284,6 +294,7 @@ impl NumberedWalk {
         let start = self.pages.start_of(block_pages, until.reached_at(end));
         let block = self.read_block(fetcher, start, None, until).await?;
         self.resize_blocks(watch.elapsed());
+        self.note_bytes(block.fetched.bytes, block.fetched.records.len());
         let start = block.start;
         if start > 0 {
             let first = block.first.as_ref().map(|answer| answer.anchors().to_vec());
@@ -338,6 +349,22 @@ impl NumberedWalk {
             Some(took) if took > self.plan.target_time() * 2 => self.set_block_pages(self.block_pages / 2),
             _ => {}
         }
+    }
+
+    fn note_bytes(&mut self, bytes: usize, records: usize) {
+        self.record_bytes = bytes.checked_div(records).unwrap_or(self.record_bytes);
+    }
+
+    fn page_bytes(&self) -> u64 {
+        self.record_bytes as u64 * self.pages.size()
+    }
+
+    /// Returns how many pages a block may have, by what they take in memory.
+    fn most_block_pages(&self) -> u64 {
+        let most = BLOCK_BYTES.checked_div(self.page_bytes());
+        most.map_or(*BLOCK_PAGES.end(), |most| {
+            most.clamp(*BLOCK_PAGES.start(), *BLOCK_PAGES.end())
+        })
     }
 
     fn set_block_pages(&mut self, pages: u64) {
@@ -633,4 +660,21 @@ fn trusted_total(page: &Page) -> Option<u64> {
     page.counts
         .records
         .filter(|total| !page.records.is_empty() || *total > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_large_records_have_fewer_pages() {
+        let now = DateTime::UNIX_EPOCH;
+        for (record_bytes, pages) in [(0, 8), (600, 8), (4_200, 3), (1 << 20, 2)] {
+            let mut walk = NumberedWalk::new(WalkPlan::of(Window::new(now, now), now), 1_000, Vec::new());
+            walk.note_bytes(record_bytes * 300, 300);
+            // Nothing is learned of a block without records.
+            walk.note_bytes(0, 0);
+            assert_eq!(walk.most_block_pages(), pages, "{record_bytes}");
+        }
+    }
 }
