@@ -129,6 +129,12 @@ impl Answer {
         self.times.get(others).copied().or_else(|| self.newest())
     }
 
+    /// Returns the time of its oldest record that is no older than this.
+    pub(super) fn nearest_from(&self, time: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        let place = self.times.partition_point(|other| *other < time);
+        self.times.get(place).copied()
+    }
+
     /// Returns whether no more than half of its records are in another answer.
     pub(super) fn shares_little_with(&self, other: &Answer) -> bool {
         let shared = self.anchors.iter().filter(|anchor| other.anchors.contains(anchor));

@@ -86,13 +86,44 @@ fn the_busy_minutes_of_a_service_that_cuts_bounds_are_read_by_the_first_run() {
             .map(|n| (n / count * 1_000 + roll(seed, &n) % 1_000) as i64)
             .collect();
         ages.sort_unstable();
-        let gaps = ages
-            .iter()
-            .scan(0, |last, age| Some(age - std::mem::replace(last, *age)));
-        case.feed.bursts = gaps.chain(vec![7_000_000; 90]).map(|gap| (gap, 1)).collect();
+        case.feed.bursts = gaps(&ages).chain(vec![7_000_000; 90]).map(|gap| (gap, 1)).collect();
         case.settings.concurrency = 8;
         is_right(&case);
     }
+}
+
+/// A service that cuts both bounds to whole seconds, and has so many records in one second, which is no whole one.
+fn with_a_busy_second(vendor: Vendor, order: Order, count: u64, phase: i64, seed: u64) -> Case {
+    let cut = Bound {
+        is_included: true,
+        ..Bound::CUT_AND_EXCLUDED
+    };
+    let lower = Oddity::Lower(Bound::CUT_AND_EXCLUDED);
+    let oddities = [lower, Oddity::Upper(cut), Oddity::Order(order)];
+    let mut case = of(vendor, 0, 0, &oddities);
+    let in_second = |n: u64| (roll(seed, &n) % 1_000) as i64;
+    let mut ages: Vec<_> = (0..count).map(|n| 9_000_000 + phase + in_second(n)).collect();
+    ages.sort_unstable();
+    case.feed.bursts = gaps(&ages).map(|gap| (gap, 1)).collect();
+    case.settings.port_limit = 100;
+    case.settings.lookback_days = 2;
+    case
+}
+
+#[test]
+fn a_busy_second_loses_nothing_where_neighbours_stand_either_way_round_and_bounds_are_cut() {
+    for vendor in [Vendor::Mail, Vendor::Disk, Vendor::Port] {
+        for seed in 0..12 {
+            let order = Order::Shuffled(1_000);
+            is_right(&with_a_busy_second(vendor, order, 300, 83 * seed as i64, seed));
+        }
+    }
+}
+
+/// Returns how far each of these is from the one before.
+fn gaps(ages: &[i64]) -> impl Iterator<Item = i64> {
+    ages.iter()
+        .scan(0, |last, age| Some(age - std::mem::replace(last, *age)))
 }
 
 #[test]

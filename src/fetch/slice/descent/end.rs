@@ -2,12 +2,12 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use super::expected::Expected;
 use super::{Descent, MOST_FAILED_LOOKS, SUSPICIOUS, Step, same_time};
 use crate::fetch::answer::Answer;
 use crate::fetch::learned::{Learned, Reach};
 use crate::fetch::slice::floor::Floor;
 use crate::fetch::warn_of_lost;
-use crate::record::Anchor;
 use crate::window::{TICK, floor_to_millisecond};
 
 /// How often the end of a feed is looked at again, once an answer has shown nothing older.
@@ -34,7 +34,7 @@ pub(super) struct End {
     /// Whether the service said that nothing is below it, behind pages of one moment.
     pub(super) is_told: bool,
     pub(super) upper: DateTime<Utc>,
-    pub(super) expected: Vec<Anchor>,
+    pub(super) expected: Expected,
 }
 
 impl Descent {

@@ -6,6 +6,7 @@
 //! an answer shows another order, or none, [`order`].
 
 mod end;
+mod expected;
 mod order;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -23,6 +24,8 @@ use crate::source::{Page, PageRequest, Position};
 use crate::window::{Slice, TICK, Window, bound, ceil_to_millisecond, floor_to_millisecond};
 use end::End;
 pub(super) use end::{ARCHIVED_LOOKS, END_LOOKS};
+use expected::Expected;
+pub(super) use expected::MOST_ANCHORS;
 
 /// A slice with more records than this is divided, to bound memory.
 const MOST_RECORDS: usize = 8_000;
@@ -121,8 +124,8 @@ pub(in crate::fetch) struct Descent {
     below: Reach,
     /// The newest record that the next answer has to bring.
     base: DateTime<Utc>,
-    /// The next answer has to hold one of these.
-    expected: Vec<Anchor>,
+    /// What the next answer has to hold.
+    expected: Expected,
     /// The oldest record of the answer before.
     border: Option<DateTime<Utc>>,
     /// By how much the current request overlaps that answer: it counts once something is below, since then the answer was cut.
@@ -192,7 +195,7 @@ impl Descent {
             above: Reach::default(),
             below: Reach::default(),
             base: slice.to,
-            expected: Vec::new(),
+            expected: Expected::default(),
             border: None,
             overlap: None,
             oldest: slice.to,
@@ -302,17 +305,18 @@ impl Descent {
             self.emptied = Some(self.above);
             return self.look_again(true, learned);
         }
-        if !self.expected.is_empty() && !answer.holds_any(&self.expected) || self.lacks_the_floor(&answer, learned) {
+        if !self.expected.is_empty() && !self.expected.are_shown_by(&answer) || self.lacks_the_floor(&answer, learned) {
             let is_empty = answer.count == 0;
             self.failed_above = (!is_empty).then_some(self.above);
             self.emptied = is_empty.then_some(self.above);
             return self.look_again(answer.count == 0, learned);
         }
-        if self.failed_looks < MOST_LAPSES && answer.lacks_some_of(&self.expected, self.base, learned.depth()) {
+        if self.failed_looks < MOST_LAPSES && answer.lacks_some_of(self.expected.anchors(), self.base, learned.depth())
+        {
             self.failed_above = Some(self.above);
             return self.look_again(true, learned);
         }
-        if self.failed_looks < MOST_LAPSES && answer.lacks_some_of_its_moment(&self.expected) {
+        if self.failed_looks < MOST_LAPSES && answer.lacks_some_of_its_moment(self.expected.anchors()) {
             if self.failed_looks > 0 {
                 self.note_moment(&answer, learned);
             }
@@ -339,7 +343,7 @@ impl Descent {
     /// Asks for a larger page, since one moment fills the answer: the larger one has to hold what that held.
     pub(super) fn enlarge(&mut self, answer: &Answer, largest: u32) -> Step {
         self.size = self.size.saturating_mul(2).min(largest);
-        self.expected = anchors_up_to(answer, self.upper);
+        self.expected = Expected::up_to(answer, self.upper);
         Step::Ask
     }
 
@@ -593,13 +597,20 @@ impl Descent {
             return Some(Step::Scattered);
         }
         learned.note_disorder(disorder);
-        let upper = ceil_to_millisecond(border + learned.depth() + learned.above.time()).min(self.slice.to);
+        let whole_from = border + learned.depth();
+        let records = || self.fetched.records.iter().map(Anchor::of);
+        let reached = records()
+            .map(|anchor| anchor.time)
+            .filter(|time| whole_from <= *time)
+            .min();
+        let base = reached.unwrap_or(whole_from);
+        let upper = ceil_to_millisecond(base + learned.above.time()).min(self.slice.to);
         if upper <= self.upper {
             return None;
         }
+        self.expected = Expected::out_of_order(records(), base, whole_from);
         self.upper = upper;
         self.base = upper;
-        self.expected = anchors_up_to(answer, upper);
         self.is_recheck = true;
         Some(Step::Ask)
     }
@@ -617,7 +628,9 @@ impl Descent {
         let depth = learned.depth();
         let ample = depth.max((depth * 2).min(answer.span() / MOST_OF_AN_ANSWER));
         let bases = [next + ample, next + depth, oldest + depth];
-        let mut choices: Vec<_> = bases.into_iter().map(|base| (base, learned.above)).collect();
+        // A record there shows that the next answer reaches as far up.
+        let bases = bases.into_iter().filter_map(|base| answer.nearest_from(base));
+        let mut choices: Vec<_> = bases.map(|base| (base, learned.above)).collect();
         if depth.is_zero() {
             choices.push((oldest, Reach::default()));
         }
@@ -635,13 +648,13 @@ impl Descent {
                 if above >= learned.above {
                     self.size = self.size.min(self.usual_size);
                 }
-                self.go_to(base, above, &answer);
+                self.go_to(base, above, &answer, depth);
                 return Step::Ask;
             }
         }
         if !answer.may_go_on() {
             // The bound is as low as it can be: it is asked for again as it is.
-            self.expected = anchors_up_to(&answer, self.upper);
+            self.expected = Expected::up_to(&answer, self.upper);
             Step::Ask
         } else {
             Step::Stuck(Box::new(answer))
@@ -687,11 +700,16 @@ impl Descent {
         is_part
     }
 
-    fn go_to(&mut self, base: DateTime<Utc>, above: Reach, answer: &Answer) {
+    fn go_to(&mut self, base: DateTime<Utc>, above: Reach, answer: &Answer, depth: TimeDelta) {
         self.base = base;
         self.above = above;
         self.upper = ceil_to_millisecond(base + above.time());
-        self.expected = anchors_up_to(answer, base);
+        self.expected = if depth.is_zero() {
+            Expected::up_to(answer, base)
+        } else {
+            let whole_from = answer.oldest().map_or(base, |oldest| oldest + depth);
+            Expected::out_of_order(answer.anchors().iter().copied(), base, whole_from)
+        };
         self.border = answer.oldest();
     }
 
@@ -730,7 +748,7 @@ impl Descent {
 
     /// Returns whether what the next answer has to hold is about as old as what is known below: the lower bound may keep it out, too.
     fn ends_at_the_floor(&self) -> bool {
-        let newest = self.expected.iter().map(|anchor| anchor.time).max();
+        let newest = self.expected.newest();
         let floor = self.floor.newest().map(|floor| floor + LEAST_MARGIN);
         newest.is_some() && newest <= floor
     }
@@ -756,7 +774,7 @@ impl Descent {
             // The service gives no more of a moment than an answer holds.
             return self.same_moment(moment);
         }
-        let expected = self.expected.first().map(|anchor| anchor.time);
+        let expected = self.expected.newest();
         let lacks = match self.floor.newest() {
             Some(below) if self.end_looks > self.failed_looks => below,
             _ => expected.unwrap_or(self.base),
@@ -795,15 +813,6 @@ impl Descent {
 
 /// So many records of one moment at the end of a feed are suspicious if no answer had more.
 const SUSPICIOUS: usize = 10;
-
-/// The most anchors that are remembered.
-pub(super) const MOST_ANCHORS: usize = 128;
-
-/// Returns the records of an answer up to this time.
-fn anchors_up_to(answer: &Answer, time: DateTime<Utc>) -> Vec<Anchor> {
-    let anchors = answer.anchors().iter().rev().filter(|anchor| anchor.time <= time);
-    anchors.copied().take(MOST_ANCHORS).collect()
-}
 
 pub(super) fn same_time(time: DateTime<Utc>, count: usize) -> Step {
     Step::Fail(FetchError::SameTime {

@@ -1,7 +1,8 @@
 //! What a slice does to find out the order of the service: an answer that shows none, or another one, is compared with a
 //! smaller page, or with what is above it.
 
-use super::{Descent, Step, anchors_up_to};
+use super::expected::Expected;
+use super::{Descent, Step};
 use crate::fetch::answer::Answer;
 use crate::fetch::learned::{Learned, Order};
 use crate::record::Anchor;
@@ -55,7 +56,7 @@ impl Descent {
     /// Asks again for an answer that showed no order: it has to hold a record of that, or of what it was compared with.
     fn ask_again_for(&mut self, answer: &Answer, other: &Answer, looks: u32) -> Step {
         if self.expected.is_empty() {
-            self.expected = anchors_up_to(answer, self.upper.max(self.slice.to));
+            self.expected = Expected::up_to(answer, self.upper.max(self.slice.to));
             self.expected.extend(other.anchors());
         }
         Step::AskAgain(looks)
