@@ -19,7 +19,7 @@ use crate::config::{
 use crate::env::{ConfigErrors, Env, Row};
 use crate::forward::kafka::{MockError, MockKafka};
 use crate::forward::{StartPosition, Target, Targets};
-use crate::fs::FileError;
+use crate::fs::{FileError, replace};
 use crate::output::logging::{self, Verbosity};
 use crate::output::print::{PrintError, print};
 use crate::output::progress::Progress;
@@ -49,8 +49,10 @@ const RECORDS: usize = 1_000;
 /// The port of its services, if it is free.
 const USUAL_PORT: u16 = 47_360;
 
-/// The file with the settings of its archives.
+/// The file with the settings of its archives, and the one with the time at which the first demo in a folder began.
 const SETTINGS: &str = "demo.env";
+const BEGUN: &str = "demo.begun";
+const MODE: u32 = 0o600;
 
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
@@ -65,8 +67,8 @@ enum DemoError {
     Start(#[from] StartError),
     #[error("{0}")]
     Kafka(#[from] MockError),
-    #[error("cannot list the day files: {0}")]
-    List(#[from] FileError),
+    #[error(transparent)]
+    File(#[from] FileError),
     #[error(transparent)]
     Print(#[from] PrintError),
 }
@@ -81,8 +83,32 @@ pub(crate) async fn run(arguments: &Arguments, clock: fn() -> DateTime<Utc>) -> 
     };
     let _ = logging::start_on_stderr(verbosity, &progress, clock);
     let with_colours = stdout_takes_colours(Env::load(None).allows_colours());
-    let shown = show(&arguments.dir, clock(), &progress, with_colours).await;
-    shown.map_err(CommandError::setup)
+    let shown = async {
+        let begun = begun(&arguments.dir, clock())?;
+        show(&arguments.dir, begun, &progress, with_colours).await
+    };
+    shown.await.map_err(CommandError::setup)
+}
+
+/// Returns the time at which the first demo in a folder began, which is now without one. The records of its services follow from that:
+/// others would make a later demo look as if a service had lost its records.
+#[expect(clippy::disallowed_methods, reason = "the folder of the demo")]
+fn begun(dir: &Path, now: DateTime<Utc>) -> Result<DateTime<Utc>, DemoError> {
+    let path = dir.join(BEGUN);
+    let failed = |source| DemoError::Folder {
+        path: path.clone(),
+        source,
+    };
+    let found = match fs::read_to_string(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+        found => found.ok().and_then(|text| text.trim().parse().ok()),
+    };
+    if let Some(begun) = found.filter(|begun| *begun <= now) {
+        return Ok(begun);
+    }
+    fs::create_dir_all(dir).map_err(failed)?;
+    replace(&path, MODE, format!("{}\n", now.to_rfc3339()).as_bytes())?;
+    Ok(now)
 }
 
 async fn show(dir: &Path, now: DateTime<Utc>, progress: &Progress, with_colours: bool) -> Result<Exit, DemoError> {
@@ -145,7 +171,6 @@ fn show_what_is_next(dir: &Path, streams: &[StreamSettings]) -> Result<(), DemoE
 }
 
 /// Writes the settings of the demo's archives for the commands that read them; returns the path of the file.
-#[expect(clippy::disallowed_methods, reason = "the settings of the demo")]
 fn write_settings(dir: &Path, streams: &[StreamSettings]) -> Result<PathBuf, DemoError> {
     let mut text = String::from("# The archives of `trailkeeper demo`; their services are gone.\n");
     for settings in streams {
@@ -161,10 +186,7 @@ fn write_settings(dir: &Path, streams: &[StreamSettings]) -> Result<PathBuf, Dem
         );
     }
     let path = dir.join(SETTINGS);
-    fs::write(&path, text).map_err(|source| DemoError::Folder {
-        path: path.clone(),
-        source,
-    })?;
+    replace(&path, MODE, text.as_bytes())?;
     Ok(path)
 }
 
