@@ -48,6 +48,11 @@ fn problem(parameter: &str, value: &str, parameters: Parameters) -> Option<Strin
     if parameters.reserved.contains(&parameter) {
         return Some(format!("must not hold `{shown}`, which the program sets itself"));
     }
+    if parameters.allowed.is_empty() {
+        return Some(format!(
+            "must not hold `{shown}`: this API has no parameters but those that the program sets itself"
+        ));
+    }
     if !parameters.allowed.contains(&parameter) {
         let known = parameters.allowed.join(", ");
         return Some(format!(
@@ -80,9 +85,22 @@ mod tests {
     };
 
     fn query(text: &str) -> (Option<Vec<(String, String)>>, String) {
+        query_of(text, MAIL)
+    }
+
+    fn query_of(text: &str, parameters: Parameters) -> (Option<Vec<(String, String)>>, String) {
         let mut errors = ConfigErrors::default();
-        let pairs = Env::from_pairs([("MAIL_API_QUERY", text)]).query(&MAIL_API_QUERY, MAIL, &mut errors);
+        let pairs = Env::from_pairs([("MAIL_API_QUERY", text)]).query(&MAIL_API_QUERY, parameters, &mut errors);
         (pairs, errors.to_string())
+    }
+
+    #[test]
+    fn where_nothing_can_be_set_that_is_said() {
+        let (_, errors) = query_of("a=b", Parameters { allowed: &[], ..MAIL });
+        assert_eq!(
+            errors,
+            "MAIL_API_QUERY must not hold `a`: this API has no parameters but those that the program sets itself"
+        );
     }
 
     #[test]

@@ -48,13 +48,20 @@ impl<'a> Ahead<'a> {
 
     /// Lets go of what was read furthest away, if it is too much; returns from when on it has to be read again.
     pub(super) fn let_go(&mut self) -> Option<DateTime<Utc>> {
-        let mut from = None;
+        let mut let_go_from = None;
         while self.bytes() > BYTES_AHEAD {
-            let read = self.slices.iter().rev().find(|(_, part)| matches!(part, Part::Read(_)));
-            from = read.map(|(from, _)| *from);
-            from.and_then(|from| self.slices.remove(&from))?;
+            let mut read = self
+                .slices
+                .iter()
+                .rev()
+                .filter(|(_, part)| matches!(part, Part::Read(_)));
+            let Some(from) = read.next().map(|(from, _)| *from) else {
+                break;
+            };
+            self.slices.remove(&from);
+            let_go_from = Some(from);
         }
-        from
+        let_go_from
     }
 
     /// Waits for what comes next; `None` if nothing is ahead. Without gaps is what begins before `filled_to`, or all of it.

@@ -172,7 +172,7 @@ pub enum FetchError {
         advice: Box<str>,
     },
     /// No complete answer arrived.
-    #[error("{address} could not be reached{attempts} ({reason}): check the address, the network and any proxy")]
+    #[error("{address} could not be reached{attempts} ({reason}): {}", advice_for(.reason))]
     Unreachable {
         /// The request's address, without the query.
         address: String,
@@ -210,7 +210,10 @@ pub enum FetchError {
         attempts: Attempts,
     },
     /// A single record exceeds the size limit.
-    #[error("the answer of {address} is too large even for one record ({problem})")]
+    #[error(
+        "the answer of {address} is too large even for one record ({problem}): nothing newer is kept until it is smaller; ask the \
+         service's support"
+    )]
     TooLarge {
         /// The request's address, without the query.
         address: String,
@@ -220,7 +223,7 @@ pub enum FetchError {
     /// More records share one time than the service returns in one answer.
     #[error(
         "{count} records share the time {time} and the service returns no more of them: nothing newer is kept until it \
-         does; raise the page limit if the service allows it, or ask its support"
+         does; raise PORT_PAGE_LIMIT if it is Port, or ask the service's support"
     )]
     SameTime {
         /// The time, RFC 3339.
@@ -243,7 +246,7 @@ pub enum FetchError {
     },
     /// The run has asked for more than it can need.
     #[error(
-        "{address} was asked {requests} times for what {needed} answers can hold: that is more than a run needs, so it ends \
+        "{address} was asked {requests} times for what should take {needed} requests: that is more than a run needs, so it ends \
          here; the service may be in trouble, and the next run continues from here"
     )]
     Effort {
@@ -266,8 +269,24 @@ pub enum FetchError {
         given: u64,
     },
     /// The service keeps naming further pages, or gives more than fits in memory.
-    #[error("the service returns pages without end, or more than fits in memory: it may be in trouble")]
+    #[error(
+        "the service returns pages without end, or more than fits in memory: it may be in trouble; what is \
+         complete is kept, and the next run asks again"
+    )]
     Endless,
+}
+
+/// Returns what to do where no complete answer arrived, by the transport's own words for it.
+fn advice_for(reason: &str) -> &'static str {
+    if reason.contains("certificate") {
+        "check the address, and who signed the certificate: it may be a proxy's; SSL_CERT_FILE names the file with the authorities"
+    } else if reason.contains("timed out") {
+        "check the address, the network and any proxy; REQUEST_TIMEOUT_SECONDS allows it more time"
+    } else if reason.contains("InvalidContentType") {
+        "what answers there does not speak TLS: check the address, its port and any proxy"
+    } else {
+        "check the address, the network and any proxy"
+    }
 }
 
 impl FetchError {
@@ -281,9 +300,7 @@ impl FetchError {
                 "a record of {lacks} was given and is missing in the answer for {span}"
             )),
             Self::Miscounted { total, given } => Some(format!("the service counts {total} records and gives {given}")),
-            Self::Effort { requests, .. } => Some(format!(
-                "{requests} requests did not show that anything of it is all that the service has"
-            )),
+            Self::Effort { requests, .. } => Some(format!("{requests} requests did not show what all of it is")),
             _ => None,
         }
     }

@@ -29,7 +29,7 @@ pub struct WalkPlan {
     pub time_to_disk: Duration,
 }
 
-/// How many bytes of records slices should take together, half as many again as there are requests at a time.
+/// How many bytes of records the slices that are read at a time should take together.
 const BYTES_OF_SLICES: usize = 10 << 20;
 
 /// How many the slices of a walk that are read at a time may take by what the last ones took.

@@ -7,12 +7,14 @@ use crate::source::{PageRequest, Paging, Position};
 use crate::window::Window;
 
 /// What a service answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Probe {
     /// How many records it returned: none if nothing happened in the window, otherwise one. Some services return more.
     pub(crate) records: usize,
     /// The time of the newest of them.
     pub(crate) newest: Option<DateTime<Utc>>,
+    /// Why the first of them cannot be filed, if none can.
+    pub(crate) unfit: Option<String>,
 }
 
 impl Fetcher {
@@ -36,9 +38,12 @@ impl Fetcher {
             | PageError::Lost(error)
             | PageError::Fatal(error) => error,
         })?;
+        let newest = page.records.iter().flatten().map(|record| record.time).max();
+        let unfit = page.records.iter().find_map(|item| item.as_ref().err());
         Ok(Probe {
             records: page.records.len(),
-            newest: page.records.iter().flatten().map(|record| record.time).max(),
+            newest,
+            unfit: unfit.filter(|_| newest.is_none()).map(|unfit| unfit.reason.clone()),
         })
     }
 }

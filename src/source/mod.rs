@@ -382,19 +382,19 @@ fn usual_advice(status: u16) -> &'static str {
         402 => "the service asks for payment: check the organization's plan and its bills",
         404 | 405 => "what answers there is not this service: check the address, and any proxy",
         407 => "a proxy asks for a user and a password, or refuses those that it got: check HTTP_PROXY",
-        408 => "the request took the service too long; the next run continues from here",
+        408 => "the request took the service too long; nothing is lost, what is missing is asked for again",
         410 => "the service has removed this address: check it, and whether there is a newer trailkeeper",
         413 | 414 | 431 => {
             "the request is too long for the service: shorten the extra query parameters, and check any proxy"
         }
         429 => {
-            "it is asked too often, perhaps by others with the same token: the next run continues from here; lower \
+            "it is asked too often, perhaps by others with the same token: nothing is lost, what is missing is asked for again; lower \
              FETCH_CONCURRENCY, or run less often"
         }
         400..=499 => {
             "the service does not take the request: check the address and the extra query parameters, or ask its support"
         }
-        _ => "the service may be in trouble; the next run continues from here",
+        _ => "the service may be in trouble; nothing is lost, what is missing is asked for again",
     }
 }
 

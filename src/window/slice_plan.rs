@@ -371,7 +371,7 @@ impl SlicePlan {
         self.dense.insert(place, dense);
     }
 
-    /// Returns what is behind this time again, if it was left behind.
+    /// Goes back to this time, if what is behind it was passed over.
     pub(crate) fn back_to(&mut self, from: DateTime<Utc>) {
         if self.position().is_none_or(|position| from < position) {
             self.skip_to(from);
@@ -394,7 +394,7 @@ impl SlicePlan {
         self.refusals > 0
     }
 
-    /// Returns a slice again, and everything after it.
+    /// Goes back to a slice, and everything after it.
     pub(crate) fn again(&mut self, slice: Slice) {
         self.rest = Some(Slice {
             from: slice.from,

@@ -177,6 +177,20 @@ fn a_host_that_cannot_be_reached_is_said_to_be_so_once_and_at_once() {
 }
 
 #[test]
+fn records_that_cannot_be_filed_are_a_problem_before_the_first_run() {
+    let sandbox = services();
+    let body =
+        r#"{"events":[{"eventType":"message_receive","date":"09.06.2025 10:00","uniqId":"1"}],"nextPageToken":""}"#;
+    sandbox.step(Step::always(
+        Api::Mail,
+        Action::Answer(Answer::json(200, body.to_owned())),
+    ));
+    let catalog = Catalog::of(&sandbox, &[Api::Mail]);
+    let problem = only_problem(&check(&catalog, 1, "yandex-mail"));
+    assert!(problem.contains("what it gives cannot be filed"), "{problem}");
+}
+
+#[test]
 fn a_clock_that_differs_by_more_than_the_overlap_is_a_problem_and_a_little_is_shown() {
     for (ahead, code) in [(-600, 1), (-60, 0), (60, 0), (600, 1)] {
         let sandbox = services();

@@ -202,6 +202,9 @@ impl StreamCheck {
             Ok(probe) => {
                 self.records = Some(probe.records);
                 self.newest_record = probe.newest;
+                self.problems.extend(probe.unfit.map(|reason| {
+                    format!("what it gives cannot be filed ({reason}): update trailkeeper, or tell its maintainers")
+                }));
             }
             Err(error) => self.problems.push(error.to_string()),
         }
@@ -215,7 +218,8 @@ impl StreamCheck {
     pub(super) fn row(&self) -> [Cell; 6] {
         let newest = match (self.records, self.newest_record) {
             (Some(_), Some(newest)) => to_the_second(newest),
-            (Some(_), None) => "none in a day".to_owned(),
+            (Some(0), None) => "none in a day".to_owned(),
+            (Some(_), None) => "not readable".to_owned(),
             (None, _) if self.is_forwarded => "not asked".to_owned(),
             (None, _) => "no answer".to_owned(),
         };
