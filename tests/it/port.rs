@@ -134,7 +134,7 @@ fn more_records_in_one_millisecond_than_the_service_ever_gives_fail_the_stream_a
             let error = summary["error"].as_str().unwrap();
             let time = at(20_000).format("%Y-%m-%dT%H:%M").to_string();
             assert!(
-                error.contains("share the time") && error.contains("page limit"),
+                error.contains("share the time") && error.contains("PORT_PAGE_LIMIT"),
                 "{error}"
             );
             assert!(error.contains(&time[..13]), "{error} does not name {time}");
