@@ -10,6 +10,7 @@
     reason = "a bench makes the files that it measures, and reads the clock"
 )]
 
+use std::collections::BTreeMap;
 use std::error::Error;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -162,17 +163,22 @@ impl Archive {
     fn fill(&self, catalog: &Path, size: &Size) -> Result<()> {
         let journal = catalog.join(".trailkeeper/a.coverage.jsonl");
         let text = fs::read_to_string(&journal)?;
-        let (mut counts, mut last) = (serde_json::Map::new(), Value::Null);
+        let (mut counts, mut last) = (BTreeMap::new(), Value::Null);
         for line in text.lines() {
             last = serde_json::from_str(line)?;
-            counts.extend(last["counts"].as_object().cloned().unwrap_or_default());
+            let counted = last["counts"].as_object().cloned().unwrap_or_default();
+            counts.extend(
+                counted
+                    .into_iter()
+                    .map(|(day, count)| (day, counted_text(&count["lines"], &count["bytes"]))),
+            );
         }
         let newest = counts.keys().max().ok_or("no day file")?.parse::<NaiveDate>()?;
         let days = (counts.len() as u64..size.files).map(|number| newest - Days::new(100 + number));
         for (number, day) in days.enumerate() {
             let line = event(self.api, start_of(day), number as u64).text + "\n";
             fs::write(catalog.join(format!("a_{day}.log")), &line)?;
-            counts.insert(day.to_string(), json!({"lines": 1, "bytes": line.len()}));
+            counts.insert(day.to_string(), counted_text(1, line.len()));
         }
         let path = catalog.join(format!("a_{newest}.log"));
         let held = fs::read(&path)?;
@@ -186,9 +192,13 @@ impl Archive {
         file.write_all(&held)?;
         file.flush()?;
         let lines = lines as usize + held.iter().filter(|byte| **byte == b'\n').count();
-        counts.insert(newest.to_string(), json!({"lines": lines, "bytes": bytes}));
-        (last["counts"], last["has_all_counts"]) = (Value::Object(counts), json!(true));
-        fs::write(&journal, format!("{text}{last}\n"))?;
+        counts.insert(newest.to_string(), counted_text(lines, bytes));
+        let counts: Vec<_> = counts.iter().map(|(day, count)| format!("\"{day}\":{count}")).collect();
+        (last["counts"], last["has_all_counts"]) = (json!({}), json!(true));
+        let line = last
+            .to_string()
+            .replace("\"counts\":{}", &format!("\"counts\":{{{}}}", counts.join(",")));
+        fs::write(&journal, format!("{text}{line}\n"))?;
         let note = |number| {
             format!(
                 "{{\"noted_at\": \"2026-01-01T00:00:00.000Z\", \"reason\": \"odd\", \"record\": {{\"id\": {number}}}}}\n"
@@ -231,7 +241,11 @@ impl Archive {
     fn command(&self, before: &[&str]) -> Command {
         let mut words = before.iter().copied().chain([PROGRAM, "collect", "-q", "--env-file"]);
         let mut command = Command::new(words.next().unwrap_or(PROGRAM));
+        // What cargo sets makes the loader look for libraries in many folders, and is compared with known variables.
+        let path = std::env::var_os("PATH").unwrap_or_default();
         command
+            .env_clear()
+            .env("PATH", path)
             .args(words)
             .arg(self.folder.path().join(".env"))
             .stdout(Stdio::null());
@@ -274,6 +288,11 @@ impl Archive {
         let digits: String = counted.chars().filter(char::is_ascii_digit).collect();
         digits.parse().ok()
     }
+}
+
+/// The counts of a day, as the program writes them.
+fn counted_text(lines: impl std::fmt::Display, bytes: impl std::fmt::Display) -> String {
+    format!(r#"{{"lines":{lines},"bytes":{bytes}}}"#)
 }
 
 fn start_of(day: NaiveDate) -> DateTime<Utc> {
