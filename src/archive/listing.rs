@@ -86,7 +86,11 @@ impl Listing {
 
     pub(crate) fn warn_of_odd_ones(&self) {
         for path in self.odd.values() {
-            tracing::warn!(path = %path.display(), "skipped a day file that is not a regular file, so nothing is read or written of its day: put the file back, or move this away");
+            tracing::warn!(
+                path = %path.display(),
+                "skipped a day file that is not a regular file, so nothing is read or written of its day: put the file \
+                 back, or move this away"
+            );
         }
     }
 

@@ -50,14 +50,8 @@ impl<'a> Ahead<'a> {
     pub(super) fn let_go(&mut self) -> Option<DateTime<Utc>> {
         let mut let_go_from = None;
         while self.bytes() > BYTES_AHEAD {
-            let mut read = self
-                .slices
-                .iter()
-                .rev()
-                .filter(|(_, part)| matches!(part, Part::Read(_)));
-            let Some(from) = read.next().map(|(from, _)| *from) else {
-                break;
-            };
+            let read = self.slices.iter().rev().find(|(_, part)| matches!(part, Part::Read(_)));
+            let Some(from) = read.map(|(from, _)| *from) else { break };
             self.slices.remove(&from);
             let_go_from = Some(from);
         }

@@ -30,6 +30,12 @@ impl Bound {
         is_included: true,
     };
 
+    /// Cut to whole seconds, and a part of the span.
+    pub(crate) const CUT: Bound = Bound {
+        grain: 1_000,
+        ..Bound::EXACT
+    };
+
     /// Cut to whole seconds, and no part of the span.
     pub(crate) const CUT_AND_EXCLUDED: Bound = Bound {
         grain: 1_000,

@@ -14,19 +14,18 @@ pub(in crate::fetch::slice) const MOST_ANCHORS: usize = 128;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Expected {
     anchors: Vec<Anchor>,
-    /// From when on there are no others, where records are out of order. One that is older can be in the next answer too, although
-    /// some are between the two, where the service has cut the bound.
-    whole_from: Option<DateTime<Utc>>,
+    /// How many of the first of them show that nothing is in between: of those before which some may be missing, where records are out
+    /// of order, the next answer can hold one too, although its bound was cut below others.
+    telling: usize,
 }
 
 impl Expected {
     /// Returns those of an answer up to a time.
     pub(super) fn up_to(answer: &Answer, time: DateTime<Utc>) -> Self {
         let anchors = answer.anchors().iter().rev().filter(|anchor| anchor.time <= time);
-        Self {
-            anchors: anchors.copied().take(MOST_ANCHORS).collect(),
-            whole_from: None,
-        }
+        let mut expected = Self::default();
+        expected.extend(anchors.copied().take(MOST_ANCHORS));
+        expected
     }
 
     /// Returns those of these records up to a time, of which there are no others from another time on: what is older is out of
@@ -39,15 +38,17 @@ impl Expected {
         let mut anchors: Vec<_> = records.filter(|anchor| anchor.time <= time).collect();
         anchors.sort_unstable_by_key(|anchor| Reverse(anchor.time));
         anchors.truncate(MOST_ANCHORS);
-        Self {
-            anchors,
-            whole_from: Some(whole_from),
-        }
+        let telling = match anchors.partition_point(|anchor| whole_from <= anchor.time) {
+            0 => anchors.len(),
+            telling => telling,
+        };
+        Self { anchors, telling }
     }
 
-    /// Adds records of another answer.
-    pub(super) fn extend(&mut self, anchors: &[Anchor]) {
+    /// Adds records, each of which shows as much.
+    pub(super) fn extend(&mut self, anchors: impl IntoIterator<Item = Anchor>) {
         self.anchors.extend(anchors);
+        self.telling = self.anchors.len();
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -65,8 +66,6 @@ impl Expected {
 
     /// Returns whether an answer holds what shows that nothing is between it and the one before.
     pub(super) fn are_shown_by(&self, answer: &Answer) -> bool {
-        let is_telling = |anchor: &&Anchor| self.whole_from.is_none_or(|whole_from| whole_from <= anchor.time);
-        let telling: Vec<_> = self.anchors.iter().filter(is_telling).copied().collect();
-        answer.holds_any(if telling.is_empty() { &self.anchors } else { &telling })
+        answer.holds_any(&self.anchors[..self.telling])
     }
 }

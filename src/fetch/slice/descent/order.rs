@@ -57,7 +57,7 @@ impl Descent {
     fn ask_again_for(&mut self, answer: &Answer, other: &Answer, looks: u32) -> Step {
         if self.expected.is_empty() {
             self.expected = Expected::up_to(answer, self.upper.max(self.slice.to));
-            self.expected.extend(other.anchors());
+            self.expected.extend(other.anchors().iter().copied());
         }
         Step::AskAgain(looks)
     }
