@@ -63,6 +63,18 @@ fn the_demo_fits_on_half_a_screen_repeats_nothing_and_its_next_commands_work() {
     );
 }
 
+#[test]
+fn a_demo_that_cannot_have_begun_when_its_folder_says_begins_now() {
+    let catalog = Catalog::bare();
+    let folder = catalog.root().join("here");
+    fs::create_dir(&folder).unwrap();
+    fs::write(folder.join("demo.begun"), "-262143-01-01T00:00:01Z").unwrap();
+    let run = catalog.run(&["demo", "--dir", "here"]);
+    assert_eq!(run.code, 0, "{}", run.stderr);
+    let begun = fs::read_to_string(folder.join("demo.begun")).unwrap();
+    assert!(begun.starts_with("20"), "{begun}");
+}
+
 #[cfg(unix)]
 #[test]
 fn the_sandbox_serves_what_it_prints_until_it_is_told_to_stop() {

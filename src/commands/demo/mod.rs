@@ -9,7 +9,7 @@ use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use clap::Args;
 
 use super::error::CommandError;
@@ -53,6 +53,9 @@ const USUAL_PORT: u16 = 47_360;
 const SETTINGS: &str = "demo.env";
 const BEGUN: &str = "demo.begun";
 const MODE: u32 = 0o600;
+
+/// How long ago that can be: services keep nothing for longer.
+const LONGEST: TimeDelta = TimeDelta::days(366);
 
 /// Why the demo failed.
 #[derive(Debug, thiserror::Error)]
@@ -103,7 +106,7 @@ fn begun(dir: &Path, now: DateTime<Utc>) -> Result<DateTime<Utc>, DemoError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
         found => found.ok().and_then(|text| text.trim().parse().ok()),
     };
-    if let Some(begun) = found.filter(|begun| *begun <= now) {
+    if let Some(begun) = found.filter(|begun| (now - LONGEST..=now).contains(begun)) {
         return Ok(begun);
     }
     fs::create_dir_all(dir).map_err(failed)?;
